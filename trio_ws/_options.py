@@ -1,0 +1,127 @@
+"""Options that travel as frozen objects: limits, timeouts, keepalive.
+
+Lives here: numbers, each with its unit and the reason of its default beside it.  Sizes are in
+bytes, times in seconds.  The invariant: an object of these classes that exists is valid; what it
+bounds is bounded.  Nothing here acts on them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a peer may make us hold, per connection; all at least 1, and none can be switched off.
+
+    Raises:
+        TypeError: a value is no `int`.
+        ValueError: a value is less than 1.
+    """
+
+    max_message_size: int = 1024 * 1024
+    """The largest message to receive, in bytes, of UTF-8 where it is text; over it the connection
+    fails with 1009.  1 MiB is far above what most applications exchange, and little enough to
+    lose to a hostile peer.  ``receive_stream()`` reads larger ones, in pieces."""
+
+    max_fragments: int = 1024
+    """The most fragments that a message may have; over it the connection fails with 1009.  Even
+    empty fragments cost time, and nobody needs less than 1 KiB a fragment for a message of
+    1 MiB."""
+
+    max_queued_messages: int = 16
+    """How many messages received may wait for ``receive()`` before reading pauses.  Enough for a
+    burst while a handler is busy; few, so that TCP soon tells the peer of a slow one."""
+
+    max_queued_bytes: int = 64 * 1024
+    """How many bytes of messages received may wait for ``receive()`` before reading pauses, each
+    message counting 64 bytes more.  A message is read whole, so one may stand above it."""
+
+    max_buffered_bytes: int = 64 * 1024
+    """How many outgoing bytes may wait for the network before ``send()`` waits too.  The kernel
+    has buffers of its own; this one only keeps it supplied.  One message may stand above it."""
+
+    max_header_bytes: int = 16 * 1024
+    """The longest request or response head.  h11's own limit (but h11 does not hold to it when all
+    comes at once), and that of IIS; Tomcat's is 8 KiB, nginx's 32 KiB."""
+
+    max_headers: int = 100
+    """The most header fields in a request or response.  The limit of Apache and of Python's
+    ``http.client``; browsers send about 20."""
+
+    max_error_body: int = 64 * 1024
+    """The longest body of a rejecting response that is kept; the rest is cut off.  Any error page
+    that is worth reading fits."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_count(f"Limits.{field.name}", getattr(self, field.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """How long to wait for a peer, in seconds; ``math.inf`` is for ever.
+
+    There is none for ``send()``, ``receive()`` or ``ping()``: callers have cancel scopes.
+
+    Raises:
+        TypeError: a value is neither `int` nor `float`.
+        ValueError: a value is not above 0.
+    """
+
+    open: float = 10
+    """From the name lookup, or from an accepted stream, to the end of the opening handshake: TCP,
+    TLS and HTTP together.  Three lost packets in a row still fit: TCP repeats after 1, 3 and 7
+    seconds."""
+
+    close: float = 10
+    """For the peer's Close after ours was sent.  As long as opening may take: it is one round
+    trip, but the peer may have messages of ours to read before."""
+
+    stall: float = 20
+    """For some progress on outgoing bytes; then the connection is broken.  As long as keepalive
+    waits for a pong: a peer that takes nothing is no better than one that says nothing."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_seconds(f"Timeouts.{field.name}", getattr(self, field.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keepalive:
+    """When to ask a silent peer for a sign of life; ``Keepalive(interval=math.inf)`` never does.
+
+    Any byte that arrives counts as life.  The timeout does not run while we ourselves do not read.
+
+    Raises:
+        TypeError: a value is neither `int` nor `float`.
+        ValueError: a value is not above 0.
+    """
+
+    interval: float = 20
+    """The silence, in seconds, after which a ping is sent.  Below the 30 to 60 seconds after which
+    common proxies and address translators drop a silent connection."""
+
+    timeout: float = 20
+    """How long the answer may take, in seconds; then the connection is broken.  With the interval
+    a vanished peer is noticed in 40 seconds; less, and a train's tunnel would do."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_seconds(f"Keepalive.{field.name}", getattr(self, field.name))
+
+
+def _check_count(name: str, value: object) -> None:
+    # Not an index: True and 2.0 are more likely mistakes than numbers.
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be an int, not {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value!r}")
+
+
+def _check_seconds(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not value > 0:  # so written, it refuses NaN too
+        raise ValueError(f"{name} must be above 0 seconds (math.inf for ever), not {value!r}")
