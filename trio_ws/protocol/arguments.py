@@ -1,0 +1,69 @@
+"""What an application may hand to `Protocol`: checked, and made `str` or `bytes`.
+
+Lives here: the only door through which an application's data comes.  Everything wrong raises
+`TypeError` or `ValueError` here, before any state has changed and before a byte is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# "All control frames MUST have a payload length of 125 bytes or less" (RFC 6455 section 5.5).
+MAX_CONTROL_PAYLOAD = 125
+
+
+def checked_message(message: str | Buffer, *, text: bool | None) -> str | bytes:
+    """Return what is to be sent: `str` as a text message, `bytes` as a binary one.
+
+    Args:
+        message: `str`, or bytes-like of any kind that is made of contiguous single bytes.
+        text: ``True`` makes text of UTF-8 bytes too; ``False`` refuses `str`; ``None`` goes by
+            the type.
+
+    Raises:
+        TypeError: the message is of another type.
+        ValueError: text that is not UTF-8 (`UnicodeDecodeError`), or has no UTF-8 because of a
+            lone surrogate (`UnicodeEncodeError`).
+    """
+    if isinstance(message, str):
+        if text is False:
+            raise TypeError("a binary message is made of bytes, not of str")
+        if type(message) is not str:
+            return str.encode(message).decode()  # a subclass may have ideas of its own
+        if not message.isascii():
+            message.encode()
+        return message
+    data = _checked_bytes(message, "a message must be str or bytes-like")
+    return data.decode() if text else data
+
+
+def checked_control_payload(payload: Buffer) -> bytes:
+    """Return the payload of a ping or pong as bytes.
+
+    Raises:
+        TypeError: it is not bytes-like.
+        ValueError: it is longer than 125 bytes.
+    """
+    data = _checked_bytes(payload, "the payload of a ping or pong must be bytes-like")
+    if len(data) > MAX_CONTROL_PAYLOAD:
+        raise ValueError(
+            f"the payload of a ping or pong may have {MAX_CONTROL_PAYLOAD} bytes, not {len(data)}"
+        )
+    return data
+
+
+def _checked_bytes(value: Buffer, expectation: str) -> bytes:
+    if type(value) is bytes:  # a subclass may have ideas of its own: below its memory counts
+        return value
+    try:
+        view = memoryview(value)
+    except TypeError:
+        raise TypeError(f"{expectation}, not {type(value).__name__}") from None
+    # What lies in memory is not what such an object stands for: numbers of several bytes, in this
+    # machine's order, or every second element of something.
+    if view.itemsize != 1 or not view.c_contiguous:
+        raise TypeError(f"{expectation}: contiguous single bytes, not items of {view.format!r}")
+    return view.tobytes()
