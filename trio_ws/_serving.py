@@ -1,0 +1,175 @@
+"""One connection of a server, from the accepted stream to the end of its handler.
+
+Invariant: nothing that happens here reaches another connection.  What the handler's end means is
+decided in one place, `_outcome`, on the leaves of what it raised.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import ssl
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_ws._accepting import Acceptance, finish_tls
+from trio_ws._block import leave_because
+from trio_ws._exceptions import ConnectionClosed, HandshakeError
+from trio_ws._groups import is_failure, part
+from trio_ws._transport import close_forcefully, start_tls
+from trio_ws.protocol.http import Response
+
+if TYPE_CHECKING:
+    from trio_ws._close import Close
+    from trio_ws._connection import WebSocket
+    from trio_ws._server import Server
+
+Handler = Callable[["WebSocket"], Awaitable[object]]
+
+
+class Serving:
+    """One accepted stream and the task that serves it."""
+
+    __slots__ = ("_acceptance", "_scope", "_server", "_stream", "task", "websocket")
+
+    def __init__(self, server: Server, stream: trio.abc.Stream) -> None:
+        self._server = server
+        self._stream: trio.abc.Stream | None = stream
+        self._acceptance: Acceptance | None = None
+        self._scope = trio.CancelScope()
+        self.websocket: WebSocket | None = None
+        self.task: trio.lowlevel.Task | None = None
+
+    @property
+    def _logger(self) -> logging.Logger:
+        return self._server.options.connection.logger
+
+    @trio.lowlevel.enable_ki_protection
+    async def run(self) -> None:
+        """Shake hands and call the handler; whatever happens, the stream is closed.
+
+        Ctrl-C strikes in the application's functions only: here it would cost the peer its Close.
+        """
+        self.task = trio.lowlevel.current_task()
+        timeouts = self._server.options.connection.timeouts
+        self._scope.deadline = trio.current_time() + timeouts.open
+        try:
+            with self._scope:
+                await self._open()
+                if self.websocket is not None:
+                    await self._handle(self.websocket)
+        finally:
+            self.task = None
+            self._server.forget(self)
+
+    def drain(self, close: Close) -> None:
+        """Ask for an end: 1001 (or so) when it is open, 503 when it is not yet."""
+        if self.websocket is not None:
+            self.websocket._drain(close)
+        else:
+            self._scope.cancel()
+
+    def cancel(self) -> None:
+        """Cancel the handler; its peer gets 1001 if it got no Close before."""
+        self._scope.cancel()
+
+    # The opening handshake
+
+    async def _open(self) -> None:
+        stream = self._stream
+        assert stream is not None
+        try:
+            self.websocket = await self._accept(stream)
+        except HandshakeError as exc:
+            self._logger.info("handshake failed: %s", exc)
+        except Exception:
+            self._logger.exception("opening handshake failed")
+        except BaseException:
+            # Our cancellation: too slow, or the server drains.  Others': no time to be polite.
+            if self._scope.cancel_called and self._acceptance is not None:
+                await self._acceptance.refuse_late(self._busy())
+            raise
+        finally:
+            if self.websocket is None:
+                await close_forcefully(stream)
+        self._stream = self._acceptance = None  # not for as long as the handler runs
+        self._scope.deadline = math.inf
+
+    async def _accept(self, stream: trio.abc.Stream) -> WebSocket:
+        server = self._server
+        if server.ssl_context is not None:
+            stream = await self._start_tls(stream, server.ssl_context)
+        else:
+            await finish_tls(stream)
+        self._acceptance = Acceptance(stream, server.options)
+        return await self._acceptance.accept(server.spawn, server.caretaker, self._busy)
+
+    async def _start_tls(
+        self, stream: trio.abc.Stream, ssl_context: ssl.SSLContext
+    ) -> trio.abc.Stream:
+        options = self._server.options.connection
+        try:
+            return await start_tls(
+                stream,
+                ssl_context,
+                self._server.spawn,
+                server_side=True,
+                server_hostname=None,
+                limits=options.limits,
+                timeouts=options.timeouts,
+            )
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+            raise HandshakeError(f"the TLS handshake failed: {exc.__cause__ or exc}") from exc
+
+    def _busy(self) -> Response | None:
+        if not self._server.has_room:
+            return Response(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"})
+        return None
+
+    # The handler
+
+    async def _handle(self, websocket: WebSocket) -> None:
+        error: BaseException | None = None
+        try:
+            await self._call_handler(websocket)
+        except BaseException as exc:  # noqa: BLE001 - judged below, and nothing fatal is kept
+            error = _without_own_closing(exc, websocket)
+        try:
+            if error is None:
+                await websocket._leave(None)
+            else:
+                await self._fail(websocket, *part(error, is_failure))
+        finally:
+            del error  # its traceback refers to this frame: no cycle
+
+    @trio.lowlevel.disable_ki_protection
+    async def _call_handler(self, websocket: WebSocket) -> None:
+        await self._server.handler(websocket)
+
+    async def _fail(
+        self, websocket: WebSocket, failure: BaseException | None, fatal: BaseException | None
+    ) -> None:
+        """Close after a handler that raised; let go up what is not for the log alone."""
+        error = fatal or failure
+        assert error is not None
+        try:
+            await leave_because(websocket, error)
+            if failure is not None and self._server.isolate_handlers:
+                target = websocket.request.target
+                self._logger.error("handler failed for %.200r", target, exc_info=failure)
+                if fatal is not None:
+                    raise fatal
+            elif fatal is not None and failure is not None:
+                raise BaseExceptionGroup("handler failed", [fatal, failure])
+            else:
+                raise error
+        finally:
+            del error, fatal, failure  # their tracebacks refer to this frame: no cycle
+
+
+def _without_own_closing(error: BaseException, websocket: WebSocket) -> BaseException | None:
+    """Split off every `ConnectionClosed` of this connection: that is a normal end."""
+    return part(error, lambda exc: isinstance(exc, ConnectionClosed) and websocket._owns(exc))[1]
