@@ -1,0 +1,620 @@
+"""The examples, run as their readers run them: each in a process of its own, over real sockets.
+
+Ports are given by the system and read from what the example prints.  Every process lives in a
+`running` block, which bounds all waiting in it and fails when the example says something that
+nobody expects, a traceback for one.  Where it matters that our two ends do not only understand
+each other, the other end is the websockets package.
+"""
+
+import ast
+import hashlib
+import http.client
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from subprocess import PIPE, STDOUT
+from urllib.parse import urlsplit
+
+import pytest
+import trio
+import trustme
+from websockets.exceptions import ConnectionClosed as OtherConnectionClosed
+from websockets.trio.client import connect
+from websockets.trio.server import ServerConnection, serve
+
+from trio_ws import (
+    Close,
+    ConnectionClosed,
+    ConnectionEnded,
+    ConnectionRejected,
+    WebSocket,
+    open_websocket_url,
+    run_siblings,
+)
+from trio_ws.testing import build_frame, upgrade_request
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+NAMES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
+
+SECONDS = 30  # what a test with one example may take; it takes a fraction
+MOST_LINES = 59
+
+
+class Example:
+    """A running example: what it prints, errors included, and how it ends."""
+
+    def __init__(self, process: trio.Process) -> None:
+        assert process.stdout is not None
+        self._process = process
+        self._stdout = process.stdout
+        self._output = b""  # all of it, from the beginning
+        self._taken = 0  # what was returned line by line
+        self._ended = False  # and nobody needs to hear of it any more
+
+    @property
+    def output(self) -> str:
+        """What it has printed, as far as it was read."""
+        return self._output.decode()
+
+    async def line(self) -> str:
+        """Wait for the next line and return it."""
+        while (end := self._output.find(b"\n", self._taken)) < 0:
+            more = await self._stdout.receive_some()
+            assert more, "the example ended without another line"
+            self._output += more
+        line = self._output[self._taken : end].decode()
+        self._taken = end + 1
+        return line
+
+    async def address(self) -> str:
+        """Wait for the line that says where it serves, and return the address."""
+        line = await self.line()
+        match = re.fullmatch(r"(?:serving on )?((?:ws|wss|http)://[a-z0-9.]+:[0-9]+/)", line)
+        assert match is not None, f"not an address: {line!r}"
+        return match[1]
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
+
+    async def rest(self) -> list[str]:
+        """Wait for its end and return the lines that nobody has read."""
+        async for more in self._stdout:
+            self._output += more
+        await self._process.wait()
+        self._ended = True
+        rest = self._output[self._taken :].decode().splitlines()
+        self._taken = len(self._output)
+        return rest
+
+    async def finish(self, status: int = 0) -> list[str]:
+        """Wait for its end with this exit status, and return the lines that nobody has read."""
+        rest = await self.rest()
+        assert self._process.returncode == status
+        return rest
+
+    async def stop(self) -> None:
+        """End it if it runs, as one ends a server, and see that it has nothing more to say."""
+        if not self._ended:
+            self._process.terminate()
+            assert await self.rest() == []
+            # 0 is of those that take the signal for themselves; a crash would be 1.
+            assert self._process.returncode in (0, -signal.SIGTERM)
+
+    async def aclose(self) -> None:
+        """End it, whatever it is at, and keep its last words."""
+        with trio.CancelScope(shield=True):
+            self._process.kill()
+            await self.rest()
+            await self._stdout.aclose()
+
+
+@asynccontextmanager
+async def running(name: str, *arguments: object) -> AsyncGenerator[Example, None]:
+    """Run an example with these arguments; it ends with the block."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
+    # The checkout may not be installed; and what is printed shall come at once.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=STDOUT, env=environment)
+    example = Example(process)
+    try:
+        with trio.fail_after(SECONDS):
+            yield example
+            await example.stop()
+    except BaseException as error:
+        await example.aclose()
+        error.add_note(f"{name} printed:\n{example.output}")
+        raise
+    await example.aclose()
+
+
+async def finished(name: str, *arguments: object, status: int = 0) -> list[str]:
+    """Run an example to its end and return what it printed."""
+    async with running(name, *arguments) as example:
+        return await example.finish(status)
+
+
+@asynccontextmanager
+async def foreign_echo_server() -> AsyncGenerator[str, None]:
+    """Serve an echo by the websockets package; yields its address."""
+
+    async def echo(ws: ServerConnection) -> None:
+        with suppress(OtherConnectionClosed):
+            while True:
+                await ws.send(await ws.recv())
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(serve, echo, 0, host="127.0.0.1"))
+        port = server.listeners[0].socket.getsockname()[1]
+        yield f"ws://127.0.0.1:{port}/"
+        nursery.cancel_scope.cancel()
+
+
+async def end_of(ws: WebSocket) -> Close | None:
+    """Wait for the end of a connection on which nothing more may come; return the peer's Close."""
+    with pytest.raises(ConnectionClosed) as caught:
+        pytest.fail(f"unexpected message {await ws.receive()!r}")
+    return caught.value.received
+
+
+# All of them
+
+
+def examples_run(tree: ast.Module) -> Iterator[str]:
+    """Find the examples that the tests of a module run."""
+    for test in tree.body:
+        if isinstance(test, ast.AsyncFunctionDef) and test.name.startswith("test_"):
+            for node in ast.walk(test):
+                match node:
+                    case ast.Call(
+                        func=ast.Name("running" | "finished"),
+                        args=[ast.Constant(value=str(name)), *_],
+                    ):
+                        yield name
+                    case _:
+                        pass
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_is_run_by_a_test(name: str) -> None:
+    """Each example is run by a test of this file."""
+    assert name in set(examples_run(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_is_short(name: str) -> None:
+    """Each example has less than sixty lines."""
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("name", [*NAMES, "chat/index.html"])
+def test_example_is_listed(name: str) -> None:
+    """Each example has its place in the list of examples."""
+    assert f"`{name} <{name}>`__" in (EXAMPLES / "README.rst").read_text(encoding="utf-8")
+
+
+# First steps
+
+
+async def test_hello_server_greets() -> None:
+    """The server greets, and closes with 1000 when its handler returns."""
+    async with (
+        running("hello_server.py", 0) as server,
+        open_websocket_url(await server.address()) as ws,
+    ):
+        await ws.send("Grace")
+        assert await ws.receive() == "Hello Grace!"
+        assert await end_of(ws) == Close(1000)
+
+
+async def test_hello_server_greets_another_implementation() -> None:
+    """The server greets a client of the websockets package."""
+    async with (
+        running("hello_server.py", 0) as server,
+        connect(await server.address(), proxy=None) as ws,
+    ):
+        await ws.send("Grace")
+        assert await ws.recv() == "Hello Grace!"
+
+
+async def test_hello_client_is_greeted() -> None:
+    """Client and server are a pair."""
+    async with running("hello_server.py", 0) as server:
+        assert await finished("hello_client.py", await server.address()) == ["Hello Ada!"]
+
+
+async def test_hello_client_talks_to_another_implementation() -> None:
+    """The client talks to a server of the websockets package."""
+    async with foreign_echo_server() as address:
+        assert await finished("hello_client.py", address) == ["Ada"]
+
+
+async def test_echo_sends_back_text_and_binary() -> None:
+    """What comes back to a client of the websockets package is of the kind that was sent."""
+    async with running("echo.py", 0) as server, connect(await server.address(), proxy=None) as ws:
+        for message in ("grüße", b"\x00\xff", "", b"", "x" * 100_000):
+            await ws.send(message)
+            assert await ws.recv() == message
+
+
+# TLS
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Write files for a server named localhost: its certificate, its key, and the authority."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    paths = tmp_path / "certificate.pem", tmp_path / "key.pem", tmp_path / "authority.pem"
+    issued.cert_chain_pems[0].write_to_path(str(paths[0]))
+    issued.private_key_pem.write_to_path(str(paths[1]))
+    authority.cert_pem.write_to_path(str(paths[2]))
+    return paths
+
+
+async def test_secure_hello_server_and_client(certificate: tuple[Path, Path, Path]) -> None:
+    """A client that trusts the authority is greeted over TLS."""
+    chain, key, authority = certificate
+    async with running("secure_hello_server.py", chain, key, 0) as server:
+        address = await server.address()
+        assert address.startswith("wss://")
+        assert await finished("secure_hello_client.py", address, authority) == [
+            "Hello Ada, nobody else can read this!"
+        ]
+
+
+async def test_secure_hello_client_without_trust(certificate: tuple[Path, Path, Path]) -> None:
+    """A client that does not know the authority says so, and the server is none the worse."""
+    chain, key, authority = certificate
+    async with running("secure_hello_server.py", chain, key, 0) as server:
+        address = await server.address()
+        [complaint] = await finished("secure_hello_client.py", address, status=1)
+        assert complaint.startswith("no connection: the certificate of localhost was not accepted")
+        assert len(await finished("secure_hello_client.py", address, authority)) == 1
+
+
+async def test_secure_hello_trustme_runs_through() -> None:
+    """The rig greets itself over TLS."""
+    address, greeting, version = await finished("secure_hello_trustme.py")
+    assert re.fullmatch(r"serving on wss://localhost:[0-9]+/", address)
+    assert greeting == "Hello Ada, nobody else can read this!"
+    assert version == "over TLSv1.3"
+
+
+# Patterns
+
+
+async def test_feed_sends_whatever_the_client_says() -> None:
+    """The feed drops what its client says, however much, and hears it leave."""
+    async with running("feed.py", 0) as server:
+        async with open_websocket_url(await server.address()) as ws:
+            assert await server.line() == "somebody came"
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT[0-9:.]+\+00:00", str(await ws.receive()))
+            for _ in range(100):  # many more than the feed's queue would hold
+                await ws.send("is anybody listening?")
+            await ws.ping()  # is read behind all of them
+        assert await server.line() == "somebody left"
+
+
+async def test_consumer_takes_what_producer_sends(tmp_path: Path) -> None:
+    """All lines of a file arrive in order, and both ends know that these were all."""
+    file = tmp_path / "lines.txt"
+    file.write_text("first\n\nthird, grüße\n", encoding="utf-8")
+    async with running("consumer.py", 0) as consumer:
+        address = await consumer.address()
+        assert await finished("producer.py", address, file) == ["3 lines arrived"]
+        assert [await consumer.line() for _ in range(4)] == [
+            "got 'first'",
+            "got ''",
+            "got 'third, grüße'",
+            "that was all",
+        ]
+
+
+async def test_producer_sends_itself() -> None:
+    """Without a file the producer sends its own source, here to an echo it does not listen to."""
+    source = (EXAMPLES / "producer.py").read_text(encoding="utf-8")
+    async with foreign_echo_server() as address:
+        lines = len(source.splitlines())
+        assert await finished("producer.py", address) == [f"{lines} lines arrived"]
+
+
+async def test_consumer_notices_that_something_may_be_missing() -> None:
+    """A client that just hangs up is told apart from one that closes."""
+    async with running("consumer.py", 0) as consumer:
+        async with raw_websocket(await consumer.address()) as stream:
+            await stream.send_all(build_frame(1, b"half of it", mask_key=b"mask"))
+        assert await consumer.line() == "got 'half of it'"
+        assert (await consumer.line()).startswith("there may have been more: no Close frame")
+
+
+async def test_consumer_and_producer_work_at_once() -> None:
+    """Jobs may be sent before, between and after results; these come in order."""
+    async with (
+        running("consumer_and_producer.py", 0) as server,
+        connect(await server.address(), proxy=None) as ws,
+    ):
+        for job in ("stressed", "drawer"):
+            await ws.send(job)
+        results = [await ws.recv() for _ in range(3)]
+        assert results == ["send me words", "desserts", "reward"]
+        await ws.send(b"\x01\x02")
+        assert await ws.recv() == b"\x02\x01"
+
+
+async def test_registration_tells_everybody() -> None:
+    """Everybody hears who comes, what is said, and who goes."""
+    async with running("registration.py", 0) as server:
+        address = await server.address()
+        async with open_websocket_url(address) as ada:
+            assert await ada.receive() == "1 connected"
+            async with open_websocket_url(address) as grace:
+                assert await grace.receive() == "2 connected"
+                assert await ada.receive() == "2 connected"
+                await grace.send("hello, world")
+                assert await ada.receive() == await grace.receive() == "hello, world"
+            assert await ada.receive() == "1 connected"
+
+
+async def test_registration_leaves_the_slow_behind() -> None:
+    """A client that does not read misses messages; another one gets all of them."""
+    async with running("registration.py", 0) as server:
+        address = await server.address()
+
+        async def talk(ws: WebSocket) -> None:
+            while True:
+                await ws.send(b"x" * 500_000)
+                assert len(await ws.receive()) == 500_000
+
+        async def hear() -> None:
+            assert (await server.line()).endswith("is too slow and misses a message")
+
+        async with raw_websocket(address), open_websocket_url(address) as ws:
+            assert await ws.receive() == "2 connected"
+            await run_siblings(hear, partial(talk, ws))
+            # More of the kind may have been printed before the slow one hung up.
+        server.send_signal(signal.SIGTERM)
+        assert all(line.endswith("misses a message") for line in await server.rest())
+
+
+async def test_from_thread_reports_and_returns() -> None:
+    """The thread's reports come as it works, then the result; pings are answered meanwhile."""
+    expected = b"swordfish"
+    for _ in range(4):
+        expected = hashlib.pbkdf2_hmac("sha256", expected, b"salt", 50_000)
+    async with (
+        running("from_thread.py", 0) as server,
+        open_websocket_url(await server.address()) as ws,
+    ):
+        await ws.send("swordfish")
+        await ws.ping()
+        reports = [await ws.receive() for _ in range(4)]
+        assert reports == [f"round {done} of 4" for done in range(1, 5)]
+        assert await ws.receive() == expected.hex()
+
+
+async def test_from_thread_when_the_client_leaves() -> None:
+    """Work for a client that has left ends without a word; the next client is served."""
+    async with running("from_thread.py", 0) as server:
+        address = await server.address()
+        for rounds in (1, 4):
+            async with open_websocket_url(address) as ws:
+                await ws.send("swordfish")
+                for done in range(1, rounds + 1):
+                    assert await ws.receive() == f"round {done} of 4"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_graceful_shutdown_tells_clients(number: signal.Signals) -> None:
+    """On a signal every client gets a Close that says why, and the server ends by itself."""
+    async with running("graceful_shutdown.py", 0) as server:
+        address = await server.address()
+        async with open_websocket_url(address) as ws, connect(address, proxy=None) as other:
+            for end in (ws, other):
+                await end.send("one")
+            assert await ws.receive() == await other.recv() == "one"
+            server.send_signal(number)
+            with pytest.raises(ConnectionEnded) as ended:
+                await ws.receive()
+            with pytest.raises(OtherConnectionClosed) as other_ended:
+                await other.recv()
+        assert ended.value.received == Close(1001, "the server is restarting")
+        assert other_ended.value.rcvd is not None
+        assert other_ended.value.rcvd.reason == "the server is restarting"
+        assert await server.finish() == [
+            f"{number.name}: closing 2 connections",
+            "goodbye to one client, 1 messages sent",
+            "goodbye to one client, 1 messages sent",
+            "done",
+        ]
+
+
+# Other transports
+
+
+@asynccontextmanager
+async def raw_websocket(address: str) -> AsyncGenerator[trio.SocketStream, None]:
+    """Open a WebSocket by hand, with a small window, and leave what comes over it to the test."""
+    url = urlsplit(address)
+    assert url.port is not None
+    stream = await trio.open_tcp_stream("localhost", url.port)
+    stream.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_RCVBUF, 4096)
+    async with stream:
+        await stream.send_all(upgrade_request(host=url.netloc))
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await stream.receive_some(1)  # and nothing of what follows
+        assert head.startswith(b"HTTP/1.1 101 ")
+        yield stream
+
+
+async def test_existing_socket_server_survives_bad_connections() -> None:
+    """What is no WebSocket is reported, a good one served."""
+    async with running("existing_socket_server.py", 0) as server:
+        address = await server.address()
+        stream = await trio.open_tcp_stream("127.0.0.1", urlsplit(address).port or 0)
+        async with stream:
+            await stream.send_all(b"EHLO example.org\r\n\r\n")
+            assert (await stream.receive_some()).startswith(b"HTTP/1.1 400 ")
+        assert (await server.line()).startswith("lost: the request was answered with 400")
+        async with connect(address, proxy=None) as ws:
+            await ws.send("still there?")
+            assert await ws.recv() == "still there?"
+
+
+async def test_existing_socket_client_and_server() -> None:
+    """Both roles over streams that were there before."""
+    async with running("existing_socket_server.py", 0) as server:
+        url = urlsplit(await server.address())
+        assert await finished("existing_socket_client.py", url.hostname, url.port) == [
+            "over a socket of my own"
+        ]
+
+
+async def test_existing_socket_client_talks_to_another_implementation() -> None:
+    """A stream of one's own leads to a server of the websockets package."""
+    async with foreign_echo_server() as address:
+        url = urlsplit(address)
+        assert await finished("existing_socket_client.py", url.hostname, url.port) == [
+            "over a socket of my own"
+        ]
+
+
+async def test_unix_socket_runs_through() -> None:
+    """Both ends meet at a path, of which nothing is left."""
+    where, message = await finished("unix_socket.py")
+    assert message == "no port in sight"
+    path = trio.Path(where.removeprefix("serving on "))
+    assert path.is_absolute()
+    assert not await path.parent.exists()
+
+
+async def test_sans_io_client_is_greeted() -> None:
+    """The client without Trio is greeted, and closes when the server does."""
+    async with running("hello_server.py", 0) as server:
+        assert await finished("sans_io_client.py", await server.address()) == [
+            "received 'Hello Ada!'",
+            "closed: 1000 (normal closure)",
+        ]
+
+
+async def test_sans_io_client_talks_to_another_implementation() -> None:
+    """The client without Trio closes a connection of the websockets package by itself."""
+    async with foreign_echo_server() as address:
+        assert await finished("sans_io_client.py", address) == [
+            "received 'Ada'",
+            "closed: 1000 (normal closure)",
+        ]
+
+
+def test_sans_io_client_knows_no_trio() -> None:
+    """The client without Trio does not import it."""
+    source = (EXAMPLES / "sans_io_client.py").read_text(encoding="utf-8")
+    imported = re.findall(r"^(?:import|from) (\w+)", source, re.MULTILINE)
+    assert "trio_ws" in imported
+    assert "trio" not in imported
+
+
+# The chat
+
+
+@contextmanager
+def plain_http(address: str) -> Generator[http.client.HTTPConnection, None, None]:
+    """Connect to a server that answers plain HTTP."""
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=SECONDS)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+async def fetch(address: str, method: str, target: str) -> tuple[int, str | None, str]:
+    """Ask for a page as a browser would; return status, content type and body."""
+
+    def ask() -> tuple[int, str | None, str]:
+        with plain_http(address) as connection:
+            connection.request(method, target)
+            response = connection.getresponse()
+            return response.status, response.headers["Content-Type"], response.read().decode()
+
+    return await trio.to_thread.run_sync(ask)
+
+
+async def next_event(ws: WebSocket) -> dict[str, object]:
+    """Receive what the chat tells."""
+    event: dict[str, object] = json.loads(await ws.receive())
+    return event
+
+
+async def test_chat_serves_its_page() -> None:
+    """The page comes from the address printed, and nothing else does."""
+    page = (EXAMPLES / "chat" / "index.html").read_text(encoding="utf-8")
+    async with running("chat/server.py", 0) as server:
+        address = await server.address()
+        assert address.startswith("http://localhost:")
+        html = "text/html; charset=utf-8"
+        assert await fetch(address, "GET", "/") == (200, html, page)
+        assert await fetch(address, "GET", "/?a=b") == (200, html, page)
+        assert await fetch(address, "HEAD", "/") == (200, html, "")
+        assert (await fetch(address, "GET", "/favicon.ico"))[0] == 426
+        server.send_signal(signal.SIGTERM)
+        assert await server.finish() == []
+
+
+async def test_chat_lets_two_clients_talk() -> None:
+    """Two clients, as the page makes them, hear each other come, speak and leave."""
+    async with running("chat/server.py", 0) as server:
+        address = await server.address()
+        url = address.replace("http", "ws", 1)
+        page = partial(open_websocket_url, url, origin=address.rstrip("/"))
+        async with page() as ada:
+            await ada.send("Ada")
+            assert await next_event(ada) == {"what": "join", "name": "Ada", "people": ["Ada"]}
+            async with page() as grace:
+                await grace.send("Grace")
+                both = ["Ada", "Grace"]
+                joined = {"what": "join", "name": "Grace", "people": both}
+                assert await next_event(ada) == await next_event(grace) == joined
+                await grace.send("<b>hi</b>")
+                said = {"what": "say", "name": "Grace", "text": "<b>hi</b>", "people": both}
+                assert await next_event(ada) == await next_event(grace) == said
+            left = {"what": "leave", "name": "Grace", "people": ["Ada"]}
+            assert await next_event(ada) == left
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_chat_says_goodbye(number: signal.Signals) -> None:
+    """On a signal the chat closes its connections with 1001 and ends without a word."""
+    async with running("chat/server.py", 0) as server:
+        url = (await server.address()).replace("http", "ws", 1)
+        async with open_websocket_url(url) as ws:
+            await ws.send("Ada")
+            await ws.receive()
+            server.send_signal(number)
+            assert await end_of(ws) == Close(1001)
+        assert await server.finish() == []
+
+
+async def test_chat_refuses_other_pages() -> None:
+    """A page of another origin may not take part."""
+    async with running("chat/server.py", 0) as server:
+        url = (await server.address()).replace("http", "ws", 1)
+        with pytest.raises(ConnectionRejected) as rejected:
+            async with open_websocket_url(url, origin="https://elsewhere.example"):
+                pytest.fail("the connection was accepted")
+        assert rejected.value.response.status == 403
+
+
+def test_chat_page_keeps_text_text() -> None:
+    """The page needs nothing from elsewhere and never makes HTML of what people write."""
+    page = (EXAMPLES / "chat" / "index.html").read_text(encoding="utf-8")
+    assert "textContent" in page
+    for suspect in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "://"):
+        assert suspect not in page
