@@ -6,12 +6,13 @@ A case is made of its number and nothing else, so that one that fails can be run
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from tests.helpers import MASK_KEY
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol.state import Role
 from trio_ws.testing import Opcode, build_frame, close_payload
 
@@ -64,6 +65,7 @@ class Case:
     limits: Limits
     stream: bytes
     steps: tuple[Step, ...]
+    compression: Deflate | None = None
 
 
 _CHARACTERS = ["a", "Z", " ", "\0", "\x7f", "é", "\N{EURO SIGN}", "\uffff", "\N{GRINNING FACE}"]
@@ -81,10 +83,11 @@ class Peer:
         self._chance = chance
         self._masks = role is Role.SERVER
 
-    def frame(self, opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
+    def frame(self, opcode: int, payload: bytes, *, fin: bool = True, rsv: int = 0) -> bytes:
         """Return a frame with nothing wrong about it but perhaps its place and payload."""
         key = self._chance.choice([MASK_KEY, bytes(4), self._chance.randbytes(4)])
-        return build_frame(opcode, payload, fin=fin, mask_key=key if self._masks else None)
+        key_used = key if self._masks else None
+        return build_frame(opcode, payload, fin=fin, rsv=rsv, mask_key=key_used)
 
     def size(self) -> int:
         """Return the size of a payload: mostly small, often at an edge."""
@@ -112,13 +115,16 @@ class Peer:
 
     def fragments(self) -> bytes:
         """Return a message in fragments, with control frames between them."""
-        opcode: int = self._chance.choice([Opcode.TEXT, Opcode.BINARY])
-        payload = self.payload(opcode)
+        opcode = self._chance.choice([Opcode.TEXT, Opcode.BINARY])
+        return self.in_fragments(opcode, self.payload(opcode))
+
+    def in_fragments(self, opcode: int, payload: bytes, rsv: int = 0) -> bytes:
+        """Return this message in fragments, with control frames between them."""
         places = sorted(self._chance.choices(range(len(payload) + 1), k=self._chance.randrange(4)))
         data = b""
         for start, stop in zip([0, *places], [*places, None], strict=True):
-            data += self.frame(opcode, payload[start:stop], fin=stop is None)
-            opcode = Opcode.CONTINUATION
+            data += self.frame(opcode, payload[start:stop], fin=stop is None, rsv=rsv)
+            opcode, rsv = Opcode.CONTINUATION, 0
             if self._chance.random() < 0.3:
                 data += self.control()
         return data
@@ -215,6 +221,75 @@ class Peer:
         return data
 
 
+class CompressingPeer(Peer):
+    """A peer that compresses some of its messages, in every way that it may, or damages them.
+
+    Args:
+        chance, role: as of `Peer`.
+        compression: what was agreed on, as we see it.
+    """
+
+    def __init__(self, chance: random.Random, role: Role, compression: Deflate) -> None:
+        super().__init__(chance, role)
+        self._bits = compression.peer_window_bits or 15
+        self._takes_over = compression.peer_context_takeover
+        self._compressor = self._new_compressor()
+
+    def _new_compressor(self) -> Any:
+        level = self._chance.choice([0, 1, 6, 9])
+        strategy = self._chance.choice([zlib.Z_DEFAULT_STRATEGY, zlib.Z_FIXED, zlib.Z_HUFFMAN_ONLY])
+        return zlib.compressobj(level, zlib.DEFLATED, -self._bits, 5, strategy)
+
+    def compressed(self, payload: bytes) -> bytes:
+        """Return the payload compressed: one block or several, of this kind or that."""
+        if not self._takes_over or self._chance.random() < 0.1:
+            self._compressor = self._new_compressor()
+        compressor = self._compressor
+        cut = self._chance.randrange(len(payload) + 1)
+        data: bytes = compressor.compress(payload[:cut])
+        if self._chance.random() < 0.2:
+            data += compressor.flush(self._chance.choice([zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH]))
+        data += compressor.compress(payload[cut:])
+        if self._chance.random() < 0.2:
+            # "Using a DEFLATE Block with "BFINAL" Set to 1" (RFC 7692 section 7.2.3.4)
+            self._compressor = self._new_compressor()
+            return data + bytes(compressor.flush()) + b"\0"
+        return (data + bytes(compressor.flush(zlib.Z_SYNC_FLUSH)))[:-4]
+
+    def message(self) -> bytes:
+        """Return a message in one frame, compressed or not."""
+        if self._chance.random() < 0.3:
+            return super().message()
+        opcode = self._chance.choice([Opcode.TEXT, Opcode.BINARY])
+        return self.frame(opcode, self.compressed(self.payload(opcode)), rsv=4)
+
+    def fragments(self) -> bytes:
+        """Return a message in fragments, compressed or not."""
+        if self._chance.random() < 0.3:
+            return super().fragments()
+        opcode = self._chance.choice([Opcode.TEXT, Opcode.BINARY])
+        return self.in_fragments(opcode, self.compressed(self.payload(opcode)), rsv=4)
+
+    def odd_frame(self) -> bytes:
+        """Return a compressed message with something wrong in it."""
+        if self._chance.random() < 0.3:
+            return super().odd_frame()
+        payload = bytearray(self.compressed(self.payload(Opcode.TEXT)))
+        kind = self._chance.randrange(5)
+        if kind == 0:
+            payload[self._chance.randrange(len(payload))] ^= 1 << self._chance.randrange(8)
+        elif kind == 1:
+            del payload[self._chance.randrange(len(payload)) :]
+        elif kind == 2:
+            payload = bytearray(self._chance.randbytes(self._chance.randrange(12)))
+        elif kind == 3:
+            text = self.text(self.size()).encode() + self._chance.choice(_NOT_UTF8)
+            payload = bytearray(self.compressed(text))
+        else:
+            return self.frame(self._chance.choice([0, 1, 8, 9, 10]), bytes(payload[:125]), rsv=4)
+        return self.in_fragments(Opcode.TEXT, bytes(payload), rsv=4)
+
+
 def _cuts(chance: random.Random, size: int) -> list[int]:
     """Return where reads end."""
     if 0 < size <= 400 and chance.random() < 0.15:
@@ -245,7 +320,22 @@ def _own_steps(chance: random.Random) -> Iterator[Step]:
 
 def make_case(number: int) -> Case:
     """Return the case of that number, always the same."""
+    return _make_case(random.Random(number), compression=None)
+
+
+def make_compressed_case(number: int) -> Case:
+    """Return another case of that number, of a connection on which messages are compressed."""
     chance = random.Random(number)
+    compression = Deflate(
+        threshold=0,
+        context_takeover=chance.random() < 0.5,
+        peer_context_takeover=chance.random() < 0.5,
+        peer_window_bits=chance.choice([9, 12, 15]),
+    )
+    return _make_case(chance, compression)
+
+
+def _make_case(chance: random.Random, compression: Deflate | None) -> Case:
     role = chance.choice([Role.CLIENT, Role.SERVER])
     limits = Limits()
     if chance.random() < 0.5:
@@ -253,7 +343,8 @@ def make_case(number: int) -> Case:
             max_message_size=chance.choice(_MESSAGE_LIMITS),
             max_fragments=chance.choice([1, 2, 3, 1024]),
         )
-    stream = Peer(chance, role).stream()
+    peer = CompressingPeer(chance, role, compression) if compression else Peer(chance, role)
+    stream = peer.stream()
     own_steps = _own_steps(chance)
     often = chance.choice([0, 0, 0.1, 0.5])
     steps: list[Step] = []
@@ -263,4 +354,4 @@ def make_case(number: int) -> Case:
         steps.append(Read(stop))
     if chance.random() < 0.2:
         steps.append(Read(None))
-    return Case(role, limits, stream, tuple(steps))
+    return Case(role, limits, stream, tuple(steps), compression)

@@ -5,7 +5,7 @@ which is one `wsproto.Connection` from the first byte to the last, and our rules
 pongs, how a Close is answered.  Events, bytes sent (with a fixed masking key) and the end are
 compared after every step.
 
-    python -m tests.lane_differential CASES [FIRST]
+    python -m tests.lane_differential [--compressed] CASES [FIRST]
 """
 
 from __future__ import annotations
@@ -14,18 +14,28 @@ import argparse
 import collections
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import wsproto.events
 from wsproto.connection import Connection, ConnectionState, ConnectionType
 
+from tests.deflate_reference import ReferenceDeflate
 from tests.helpers import MASK_KEY
-from tests.lane_cases import Case, Read, Send, SendClose, SendFragment, SendPing, make_case
+from tests.lane_cases import (
+    Case,
+    Read,
+    Send,
+    SendClose,
+    SendFragment,
+    SendPing,
+    make_case,
+    make_compressed_case,
+)
 from tests.lanes import LANES, Lane, draw_from, use_lane
 from trio_ws._close import Close
 from trio_ws._exceptions import ConnectionClosed
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol.connection import Event, Ping, Pong, Protocol
 from trio_ws.protocol.state import Role, State
 
@@ -73,25 +83,30 @@ class Exceeded:
     start: int
     length_end: int
     problem: str
+    late: int = 0
+    """How many bytes later Protocol judges it: not before it has the masking key."""
 
 
-def limit_exceeded(stream: bytes, limits: Limits) -> Exceeded | None:
-    """Return the first header that announces too much."""
+def limit_exceeded(stream: bytes, limits: Limits, *, compressing: bool) -> Exceeded | None:
+    """Return the first header that announces too much; a compressed message announces nothing."""
     size = fragments = 0
-    in_progress = False
+    in_progress = compressed = False
     for start, length_end, payload_size in header_places(stream):
         if stream[start] & 0xF > 2:
             continue  # a control frame, or nothing that is known
         if in_progress is (stream[start] & 0xF != 0) or length_end > len(stream):
             return None  # out of order, which wsproto will say; or not there
-        size += payload_size
+        if not in_progress:
+            compressed = compressing and stream[start] & 0x70 == 0x40
+        size += 0 if compressed else payload_size
         fragments += 1
         if size > limits.max_message_size:
             problem = f"message of {size} bytes or more, {limits.max_message_size} are accepted"
             return Exceeded(start, length_end, problem)
         if fragments > limits.max_fragments:
             problem = f"message of more than {limits.max_fragments} fragments"
-            return Exceeded(start, length_end, problem)
+            key_size = 4 if stream[start + 1] & 0x80 else 0
+            return Exceeded(start, length_end, problem, key_size * compressed)
         in_progress = not stream[start] & 0x80
         if not in_progress:
             size = fragments = 0
@@ -104,20 +119,25 @@ class Reference:
     Args:
         stream: all that the peer is going to send, so that the limits need no second parser that
             goes along.
+        compression: what was agreed on.
     """
 
-    def __init__(self, role: Role, limits: Limits, stream: bytes) -> None:
+    def __init__(
+        self, role: Role, limits: Limits, stream: bytes, compression: Deflate | None = None
+    ) -> None:
         self.state = State.OPEN
         self.close_received: Close | None = None
         self.close_sent: Close | None = None
         self.failure: str | None = None
         kind = ConnectionType.CLIENT if role is Role.CLIENT else ConnectionType.SERVER
-        self._wsproto = Connection(kind)
-        self._exceeded = limit_exceeded(stream, limits)
+        self._deflate = ReferenceDeflate(compression, limits) if compression else None
+        self._wsproto = Connection(kind, [self._deflate] if self._deflate else None)
+        self._exceeded = limit_exceeded(stream, limits, compressing=compression is not None)
         self._headers = list(header_places(stream))
         self._stream = stream
         self._there = 0  # what the peer has sent
         self._read = 0  # what wsproto has seen of it
+        self._judging = False  # whether it sees a header of which nothing else is wanted
         self._parts: list[str | bytes] = []
         self._owed = b""
 
@@ -130,12 +150,14 @@ class Reference:
             return events
         self._there += len(data)
         stop = self._judged(self._there)
-        if self._exceeded is None or stop < self._exceeded.length_end:
+        if self._exceeded is None or stop < self._exceeded.length_end + self._exceeded.late:
             self._read_up_to(stop, events)
             return events
         self._read_up_to(self._exceeded.start, events)
         # Is the header right but for what it announces?  If it is, the message is nobody's.
+        self._judging = True
         self._read_up_to(self._exceeded.length_end, [])
+        self._judging = False
         if not self._ended():
             self._fail(1009, self._exceeded.problem)
         return events
@@ -155,7 +177,7 @@ class Reference:
         return stop
 
     def _read_up_to(self, stop: int, events: list[Event]) -> None:
-        if self._ended():
+        if self._ended() or stop < self._read:
             return
         self._wsproto.receive_data(self._stream[self._read : stop])
         self._read = stop
@@ -179,7 +201,8 @@ class Reference:
         elif isinstance(event, wsproto.events.CloseConnection):
             if self._wsproto.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
                 wrong = "invalid UTF-8" if event.code == 1007 else f"protocol error: {event.reason}"
-                self._fail(event.code, wrong)
+                problem = self._deflate.problem if self._deflate else None
+                self._fail(event.code, problem or wrong)
                 return
             self.close_received = Close(int(event.code), event.reason or "")
             events.append(self.close_received)
@@ -189,6 +212,8 @@ class Reference:
             self.state = State.CLOSED
 
     def _fail(self, code: int, failure: str) -> None:
+        if self._judging and code == 1007:
+            return  # the frame has no payload and ends what came before; but it is one too many
         self.failure = failure
         if self.state is State.OPEN:
             self.close_sent = Close(int(code), failure)
@@ -248,7 +273,7 @@ def drive(case: Case, endpoint: Protocol | Reference) -> list[Seen]:
             start = step.stop or 0
             events = endpoint.receive_data(data)
         else:
-            sent = _act(step, endpoint)
+            sent = act(step, endpoint)
         seen.append(
             Seen(
                 tuple(events),
@@ -263,9 +288,10 @@ def drive(case: Case, endpoint: Protocol | Reference) -> list[Seen]:
     return seen
 
 
-def _act(
+def act(
     step: Send | SendFragment | SendPing | SendClose, endpoint: Protocol | Reference
 ) -> bytes | None:
+    """Take a step that is none of the peer's; return what it made, ``None`` when refused."""
     try:
         match step:
             case Send(message):
@@ -296,10 +322,11 @@ def compare(case: Case, lanes: Sequence[Lane] = LANES) -> list[Seen]:
         Difference: they have not seen the same.
     """
     with draw_from(fixed_key):
-        expected = drive(case, Reference(case.role, case.limits, case.stream))
+        reference = Reference(case.role, case.limits, case.stream, case.compression)
+        expected = drive(case, reference)
         for lane in lanes:
             with use_lane(lane):
-                seen = drive(case, Protocol(case.role, case.limits))
+                seen = drive(case, Protocol(case.role, case.limits, case.compression))
             if seen != expected:
                 number = next(
                     n
@@ -351,6 +378,8 @@ def run(
     count: int,
     first: int = 0,
     lanes: Sequence[Lane] = LANES,
+    *,
+    make: Callable[[int], Case] = make_case,
 ) -> Tally:
     """Compare so many cases, and return what was in them.
 
@@ -359,7 +388,7 @@ def run(
     """
     tally = Tally()
     for number in range(first, first + count):
-        case = make_case(number)
+        case = make(number)
         try:
             seen = compare(case, lanes)
         except Difference as difference:
@@ -373,8 +402,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the lanes with wsproto alone.")
     parser.add_argument("cases", type=int, nargs="?", default=20_000, help="how many (%(default)s)")
     parser.add_argument("first", type=int, nargs="?", default=0, help="the number of the first")
+    parser.add_argument("--compressed", action="store_true", help="compress messages")
     arguments = parser.parse_args()
-    tally = run(arguments.cases, arguments.first)
+    make = make_compressed_case if arguments.compressed else make_case
+    tally = run(arguments.cases, arguments.first, make=make)
     sys.stdout.write(f"wsproto and {', '.join(lane.name for lane in LANES)}: {tally}\n")
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import pytest
 
-from trio_ws.protocol import frames, payload, receiving, sending
+from trio_ws.protocol import frames, inflating, payload, receiving, sending
 from trio_ws.protocol.events import Event
 
 MODULES = {"pure": "trio_ws.protocol.frames", "compiled": "trio_ws.protocol._speedups"}
@@ -26,9 +26,10 @@ class Lane:
 
     name: str
     decode_frames: Callable[[bytes, int, bool, int, list[Event]], int]
-    encode_frame: Callable[[bytes, bool, bool], bytes]
+    encode_frame: Callable[..., bytes]
     mask: Callable[[bytes, bytes], bytes]
     forget_keys: Callable[[], None]
+    compressed_payload: Callable[[bytes, int, bool], tuple[bytes, int] | None]
 
     def decode(
         self, data: bytes, position: int = 0, *, masked: bool = False, max_size: int = 1 << 20
@@ -51,6 +52,7 @@ def _compiled() -> list[Lane]:
             speedups.encode_frame,
             speedups.mask,
             speedups._forget_keys,
+            speedups.compressed_payload,
         )
     ]
 
@@ -61,6 +63,7 @@ PURE = Lane(
     frames.encode_frame,
     frames.mask,
     frames._unused_keys.clear,
+    frames.compressed_payload,
 )
 LANES = [PURE, *_compiled()]
 
@@ -72,6 +75,8 @@ def use_lane(lane: Lane) -> Generator[None]:
     """Have all connections run on this lane."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(receiving, "decode_frames", lane.decode_frames)
+        patch.setattr(inflating, "compressed_payload", lane.compressed_payload)
+        patch.setattr(inflating, "decode_frames", lane.decode_frames)
         patch.setattr(payload, "mask", lane.mask)
         patch.setattr(sending, "encode_frame", lane.encode_frame)
         yield

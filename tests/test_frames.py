@@ -226,6 +226,51 @@ def test_decoding_agrees_with_the_strict_parser(
     assert lane.decode(data, position, masked=masked, max_size=max_size) == expected
 
 
+# Compressed frames, which are taken one by one
+
+
+@each_lane
+@both_directions
+@pytest.mark.parametrize("size", SIZES + LARGE_SIZES)
+def test_compressed_payload_is_that_of_the_frame(lane: Lane, masked: bool, size: int) -> None:
+    """Of text and binary, with something before and behind; cut anywhere it is not there."""
+    payload = random.Random(size).randbytes(size)
+    for opcode in (Opcode.TEXT, Opcode.BINARY):
+        wire = frame(opcode, payload, rsv=4, masked=masked)
+        end = 6 + len(wire)
+        assert lane.compressed_payload(b"before" + wire + b"x", 6, masked) == (payload, end)
+        for stop in {0, 1, 2, 3, 4, 5, 9, 10, 13, len(wire) // 2, len(wire) - 1}:
+            if stop < len(wire):
+                assert lane.compressed_payload(wire[:stop], 0, masked) is None
+
+
+@each_lane
+@both_directions
+def test_no_other_frame_is_compressed(lane: Lane, masked: bool) -> None:
+    """Not one without the bit, with others, that is a fragment, or wrong in any way."""
+    for first in range(256):
+        wire = frame(first & 0xF, b"x", fin=first >= 0x80, rsv=first >> 4 & 7, masked=masked)
+        found = lane.compressed_payload(wire, 0, masked)
+        assert (found is not None) is (first in {0xC1, 0xC2})
+        assert lane.compressed_payload(wire, 0, not masked) is None
+    for first in (0xC1, 0xC2):
+        for length in (b"\x7e\x00\x7d", b"\x7f" + bytes(6) + b"\xff\xff", b"\x7f" + b"\xff" * 8):
+            head = bytes([first, length[0] | 0x80 * masked]) + length[1:]
+            assert lane.compressed_payload(head + bytes(70_000), 0, masked) is None
+
+
+@each_lane
+@both_directions
+def test_compressed_frames_are_encoded_with_their_bit(lane: Lane, masked: bool) -> None:
+    """Else they are as any other."""
+    for size in SIZES:
+        for text in (True, False):
+            wire = lane.encode_frame(bytes(size), text, masked, True)
+            (parsed,), rest = parse_frames(wire, masked=masked, rsv=4)
+            assert (parsed.rsv, parsed.payload, rest) == (4, bytes(size), b"")
+            assert (parsed.opcode == Opcode.TEXT) is text
+
+
 # Encoding
 
 
@@ -479,6 +524,10 @@ WRONG_ARGUMENTS: list[tuple[str, tuple[object, ...]]] = [
     ("decode_frames", (b"\x82\x00", 0, False, 1, None)),
     ("decode_frames", (b"\x82\x00", 0, False, 1, ())),
     ("decode_frames", (b"\x82\x00", 0, False)),
+    ("compressed_payload", (None, 0, True)),
+    ("compressed_payload", ("text", 0, True)),
+    ("compressed_payload", (b"\xc2\x00", None, False)),
+    ("compressed_payload", (b"\xc2\x00", 0)),
     ("encode_frame", (None, False, False)),
     ("encode_frame", (None, False, True)),
     ("encode_frame", ("text", False, False)),
@@ -508,6 +557,8 @@ def test_compiled_lane_refuses_what_would_be_outside_of_memory(position: int) ->
         if lane is not PURE:
             with pytest.raises((ValueError, OverflowError)):
                 lane.decode(b"\x82\x00", position)
+            with pytest.raises((ValueError, OverflowError)):
+                lane.compressed_payload(b"\xc2\x00", position, False)
 
 
 @pytest.mark.parametrize("key", [b"", b"abc", b"abcde"])

@@ -19,6 +19,8 @@ from trio_ws.testing import Opcode, parse_frames
 
 CHECKOUT = Path(__file__).parent.parent
 
+FUNCTIONS = ("compressed_payload", "decode_frames", "encode_frame", "mask")
+
 # Set where a compiler is known to be there: a lane that is silently slow is then a failure.
 EXPECTED = os.environ.get("TRIO_WS_EXPECT_COMPILED", "") not in {"", "0"}
 
@@ -40,7 +42,7 @@ def fresh_lane(
 def speedups() -> types.ModuleType:
     """Something to stand for what was compiled, whether it was or not."""
     module = types.ModuleType("speedups")
-    vars(module).update(decode_frames=object(), encode_frame=object(), mask=object())
+    vars(module).update({name: object() for name in FUNCTIONS})
     return module
 
 
@@ -61,7 +63,7 @@ def test_lane_is_the_compiled_one_by_default(
         monkeypatch.setenv("TRIO_WS_PURE", wish)
     module = fresh_lane(monkeypatch, speedups)
     assert module.LANE == "compiled"
-    for name in ("decode_frames", "encode_frame", "mask"):
+    for name in FUNCTIONS:
         assert getattr(module, name) is getattr(speedups, name)
 
 
@@ -72,7 +74,7 @@ def test_lane_is_python_on_demand(
     monkeypatch.setenv("TRIO_WS_PURE", "1")
     module = fresh_lane(monkeypatch, speedups)
     assert module.LANE == "pure"
-    for name in ("decode_frames", "encode_frame", "mask"):
+    for name in FUNCTIONS:
         assert getattr(module, name) is getattr(frames, name)
 
 
@@ -89,8 +91,10 @@ def test_lane_is_selected_in_a_new_process(lane: Lane) -> None:
     """The environment decides for the whole process, and `Protocol` uses what it selects."""
     program = (
         "import trio_ws.protocol as p, trio_ws.protocol.receiving as r,"
-        " trio_ws.protocol.sending as s, trio_ws.protocol.payload as y;"
-        "print(p.LANE, *(f.__module__ for f in (r.decode_frames, s.encode_frame, y.mask)))"
+        " trio_ws.protocol.sending as s, trio_ws.protocol.payload as y,"
+        " trio_ws.protocol.inflating as i;"
+        "used = r.decode_frames, s.encode_frame, y.mask, i.compressed_payload;"
+        "print(p.LANE, *(f.__module__ for f in used))"
     )
     environment = {**os.environ, "TRIO_WS_PURE": "1" if lane is PURE else "0"}
     done = subprocess.run(
@@ -101,7 +105,7 @@ def test_lane_is_selected_in_a_new_process(lane: Lane) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.split() == [lane.name, *[MODULES[lane.name]] * 3]
+    assert done.stdout.split() == [lane.name, *[MODULES[lane.name]] * 4]
 
 
 @each_lane

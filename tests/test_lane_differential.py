@@ -5,6 +5,7 @@ TRIO_WS_LANE_CASES says in how many cases that is tried; `.ci/run` may ask for m
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +22,7 @@ from tests.lane_cases import (
     SendPing,
     Step,
     make_case,
+    make_compressed_case,
 )
 from tests.lane_differential import Difference, compare, main, run
 from tests.lanes import LANES, PURE, Lane
@@ -44,6 +46,16 @@ def test_lanes_do_what_wsproto_does() -> None:
         assert tally.events[kind] >= CASES / 100
     for code in (1002, 1007, 1009):
         assert tally.ends[f"failed, our Close has {code}"] >= CASES / 30
+    assert tally.ends["open"] >= CASES / 10
+
+
+def test_lanes_do_what_wsproto_does_with_compressed_messages() -> None:
+    """With an extension that inflates as plainly as can be, instead of our way to do it."""
+    tally = run(CASES, make=make_compressed_case)
+    for kind in ("str", "bytes", "Ping", "Pong", "Close"):
+        assert tally.events[kind] >= CASES / 100
+    for code in (1002, 1007, 1009):
+        assert tally.ends[f"failed, our Close has {code}"] >= CASES / 60
     assert tally.ends["open"] >= CASES / 10
 
 
@@ -163,10 +175,27 @@ MISTAKES = {
     "byte order": ('"!BBH"', '"<BBH"'),
     "no masking": ("key + mask(payload, key)", "key + payload"),
 }
+MISTAKES_WITH_COMPRESSION = {
+    "fragments": ("& ~COMPRESSED not in", "& ~COMPRESSED | 0x80 not in"),
+    "cut frames": ("stop > len(data) or not", "not"),
+    "masking": ("masked=masked, reserved", "masked=bool(data[position + 1] & 128), reserved"),
+    "payload": ("data[stop - size : stop]", "data[stop - size - 1 : stop]"),
+    "no bit": ("first |= COMPRESSED", "pass"),
+}
+mistakes = [
+    pytest.param(*change, make, id=f"{name}{', compressed' * (make is make_compressed_case)}")
+    for make, changes in [
+        (make_case, MISTAKES),
+        (make_compressed_case, MISTAKES_WITH_COMPRESSION),
+    ]
+    for name, change in changes.items()
+]
 
 
-@pytest.mark.parametrize(("right", "wrong"), MISTAKES.values(), ids=MISTAKES)
-def test_lane_differential_finds_mistakes(right: str, wrong: str) -> None:
+@pytest.mark.parametrize(("right", "wrong", "make"), mistakes)
+def test_lane_differential_finds_mistakes(
+    right: str, wrong: str, make: Callable[[int], Case]
+) -> None:
     """A lane with any of these would not get through."""
     source = Path(frames.__file__).read_text(encoding="utf-8")
     assert source.count(right) == 1
@@ -178,9 +207,10 @@ def test_lane_differential_finds_mistakes(right: str, wrong: str) -> None:
         mistaken.encode_frame,
         mistaken.mask,
         mistaken._unused_keys.clear,
+        mistaken.compressed_payload,
     )
     with pytest.raises(Difference, match="the mistaken lane and wsproto differ"):
-        run(10_000, lanes=[lane])
+        run(10_000, lanes=[lane], make=make)
 
 
 def test_lane_differential_runs_from_the_command_line(

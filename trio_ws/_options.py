@@ -1,4 +1,4 @@
-"""Options that travel as frozen objects: limits, timeouts, keepalive.
+"""Options that travel as frozen objects: limits, timeouts, keepalive, compression.
 
 Lives here: numbers, each with its unit and the reason of its default beside it.  Sizes are in
 bytes, times in seconds.  The invariant: an object of these classes that exists is valid; what it
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +82,8 @@ class Timeouts:
 
     stall: float = 20
     """For some progress on outgoing bytes; then the connection is broken.  As long as keepalive
-    waits for a pong: a peer that takes nothing is no better than one that says nothing."""
+    waits for a pong: a peer that takes nothing is no better than one that says nothing.  Progress
+    is 4 KiB; over a stream that is no socket, and does not tell how far it got, it is 64 KiB."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -110,6 +112,116 @@ class Keepalive:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check_seconds(f"Keepalive.{field.name}", getattr(self, field.name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deflate:
+    """How messages are compressed, where the peer agrees: permessage-deflate (RFC 7692).
+
+    Saves bytes, costs time and memory.  The windows and the takeovers are what we wish for; what
+    was agreed on is in `WebSocket.compression`.  Sizes are in bytes.
+
+    Raises:
+        TypeError: a value is of another type.
+        ValueError: a value is outside of what its description says.
+    """
+
+    level: int = 1
+    """From 1, fast, to 9, small.  1, because messages are short: what more effort finds in them
+    is about a seventh, and it costs half as much time again."""
+
+    window_bits: int = 12
+    """How far back our compressor may look, 9 to 15: 12 is 4 KiB.  It takes four times as much
+    memory for each connection.  Messages are some hundred bytes long, so 4 KiB hold several of
+    them, and 32 KiB find hardly more."""
+
+    mem_level: int = 5
+    """What our compressor works in, 1 to 9: 5 is 16 KiB for each connection, an eighth of what
+    zlib takes by default.  Messages are hardly larger for it."""
+
+    threshold: float = 128
+    """Messages shorter than this go as they are.  Below 128 bytes the headers of TCP and IP
+    outweigh what could be saved.  0 compresses all; ``math.inf`` none, so that only the peer's
+    are.  Messages sent in fragments, whose size nobody knows, are compressed unless it is that."""
+
+    context_takeover: bool = True
+    """Whether a message may refer to the ones we sent before.  That makes messages that are alike
+    a sixth smaller, or far more.  ``False`` frees the memory after each message, and lets
+    connections share what is sent to many."""
+
+    peer_window_bits: int | None = None
+    """How far back the peer's compressor may look, 9 to 15, for it takes as much memory here to
+    decompress; ``None``: on a server the same as ``window_bits``, on a client as the server likes.
+    Browsers let a server choose; some servers refuse a client that wants to."""
+
+    peer_context_takeover: bool = True
+    """Whether the peer's messages may refer to the ones it sent before.  ``False`` frees the
+    memory after each of them."""
+
+    def __post_init__(self) -> None:
+        _check_within("Deflate.level", self.level, 1, 9)
+        # zlib knows no window of 8 bits, which the RFC has too.
+        _check_within("Deflate.window_bits", self.window_bits, 9, 15)
+        _check_within("Deflate.mem_level", self.mem_level, 1, 9)
+        _check_bytes("Deflate.threshold", self.threshold)
+        _check_bool("Deflate.context_takeover", self.context_takeover)
+        if self.peer_window_bits is not None:
+            _check_within("Deflate.peer_window_bits", self.peer_window_bits, 9, 15)
+        _check_bool("Deflate.peer_context_takeover", self.peer_context_takeover)
+
+
+def check_options(limits: object, timeouts: object, keepalive: object) -> None:
+    """Refuse what is no object of these classes, before anything is done.
+
+    Raises:
+        TypeError: one of them is something else, a number most likely.
+    """
+    for name, value, expected in (
+        ("limits", limits, Limits),
+        ("timeouts", timeouts, Timeouts),
+        ("keepalive", keepalive, Keepalive),
+    ):
+        if not isinstance(value, expected):
+            raise TypeError(f"{name} must be a {expected.__name__}, not {value!r:.100}")
+
+
+Compression: TypeAlias = Deflate | Literal["deflate"] | None
+"""The option ``compression``: ``"deflate"`` is ``Deflate()``, ``None`` is none."""
+
+
+def checked_compression(compression: Compression) -> Deflate | None:
+    """Return how to compress, or that it is not wanted.
+
+    Raises:
+        TypeError: it is nothing of what `Compression` says.
+        ValueError: it is another `str`.
+    """
+    if compression is None or isinstance(compression, Deflate):
+        return compression
+    if not isinstance(compression, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f'compression must be a Deflate, "deflate" or None, not {compression!r}')
+    if compression != "deflate":
+        raise ValueError(f'compression must be "deflate", not {compression!r}')
+    return Deflate()
+
+
+def _check_within(name: str, value: object, least: int, most: int) -> None:
+    _check_count(name, value)
+    assert isinstance(value, int)
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value!r}")
+
+
+def _check_bytes(name: str, value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of bytes, not {value!r}")
+    if not value >= 0:  # so written, it refuses NaN too
+        raise ValueError(f"{name} must be 0 or more (math.inf for never), not {value!r}")
+
+
+def _check_bool(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def _check_count(name: str, value: object) -> None:

@@ -33,7 +33,7 @@ CHECKOUT = Path(__file__).parent.parent.parent
 SOURCE = CHECKOUT / "trio_ws" / "protocol" / "_speedups.pyx"
 
 # The check that keeps a payload within what was read.
-CHECK = " or size > <uint64_t> (left - header)"
+CHECK = " or size[0] > <uint64_t> (left - header)"
 
 FLAGS = [
     *("-shared", "-fPIC", "-g", "-O1", "-fwrapv", "-fno-omit-frame-pointer"),
@@ -133,6 +133,7 @@ def make_frame(chance: random.Random) -> bytes:
     return build_frame(
         chance.choice([1, 1, 1, 2, 2, 2, 0, 9]),
         make_payload(chance),
+        rsv=chance.choice([0, 0, 4, 4, 2]),
         mask_key=chance.choice([None, MASK_KEY, bytes(4)]),
         size=chance.choice(LIES_ABOUT_SIZE) if lie else None,
         size_bytes=8 if lie else None,
@@ -179,19 +180,23 @@ class Fuzzer:
                         f"{piece!r} from {position}, {masked=}, {max_size=}:"
                         f" {seen} instead of {(messages, stopped)}"
                     )
-                self.messages += len(messages)
-                self.inputs += 1
+                found = self._lane.compressed_payload(piece, position, masked)
+                if found != frames.compressed_payload(piece, position, masked):
+                    raise SystemExit(f"{piece!r} from {position}, {masked=}: {found}")
+                self.messages += len(messages) + (found is not None)
+                self.inputs += 2
 
     def encode(self) -> None:
         """Have a payload encoded and masked."""
         chance = self._chance
         payload = make_payload(chance)
         text, masked = chance.random() < 0.5, chance.random() < 0.7
-        frame = self._lane.encode_frame(payload, text, masked)
+        compressed = chance.random() < 0.3
+        frame = self._lane.encode_frame(payload, text, masked, compressed)
         # Their keys differ, as they should.
         header = len(frame) - len(payload)
         key = frame[header - 4 : header] if masked else bytes(4)
-        expected = frames.encode_frame(payload, text, masked)[: header - 4 * masked]
+        expected = frames.encode_frame(payload, text, masked, compressed)[: header - 4 * masked]
         expected += (key if masked else b"") + frames.mask(payload, key)
         if frame != expected or self._lane.mask(payload, key) != expected[header:]:
             raise SystemExit(f"{payload!r}, {text=}, {masked=}: {frame!r}")
@@ -200,7 +205,7 @@ class Fuzzer:
     def misuse(self) -> None:
         """Call with what nobody should; what is raised is not compared."""
         arguments = self._chance.choice(NONSENSE)
-        for name in ("decode_frames", "encode_frame", "mask"):
+        for name in ("compressed_payload", "decode_frames", "encode_frame", "mask"):
             try:
                 getattr(self._lane, name)(*arguments)
             except (TypeError, ValueError, OverflowError):
@@ -222,6 +227,7 @@ def fuzz(module: Path, seconds: float, seed: int) -> None:
         speedups.encode_frame,
         speedups.mask,
         speedups._forget_keys,
+        speedups.compressed_payload,
     )
     fuzzer = Fuzzer(lane, seed)
     end = time.monotonic() + seconds

@@ -10,6 +10,7 @@ from trio_ws.protocol.connection import Event, Piece, Ping, Pong, Protocol
 from trio_ws.protocol.handshake import Accept, ClientHandshake, ServerHandshake
 from trio_ws.protocol.http import Headers, Request, Response, TLSInfo
 from trio_ws.protocol.lane import LANE
+from trio_ws.protocol.prepared import PreparedMessage
 from trio_ws.protocol.state import Role, State
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Piece",
     "Ping",
     "Pong",
+    "PreparedMessage",
     "Protocol",
     "Request",
     "Response",

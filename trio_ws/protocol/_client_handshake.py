@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from trio_ws._exceptions import ConnectionRejected, HandshakeError
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws._url import WebSocketURL
 from trio_ws.protocol._exchange import BadMessage, ResponseReader
 from trio_ws.protocol._headers import Headers, HeadersLike, list_members
@@ -26,6 +26,7 @@ from trio_ws.protocol._upgrade import (
     new_key,
 )
 from trio_ws.protocol.http import Request, Response, has_member, parse_authority
+from trio_ws.protocol.negotiation import conclude, offer
 from trio_ws.protocol.state import State
 
 # What the handshake makes of its other arguments, unless it is given as a header.
@@ -47,6 +48,7 @@ class ClientHandshake:
         headers: further headers.  Host, Origin and Authorization may be among them, once each, and
             take precedence over what the URL says.
         origin: the Origin header, which programs need not send.
+        compression: what to offer; ``None``: nothing.
         limits: of what the server answers.
 
     Raises:
@@ -54,11 +56,13 @@ class ClientHandshake:
     """
 
     __slots__ = (
+        "_compression",
         "_limits",
         "_offered",
         "_reader",
         "_to_send",
         "_trailing",
+        "compression",
         "error",
         "request",
         "response",
@@ -78,6 +82,9 @@ class ClientHandshake:
     subprotocol: str | None
     """The subprotocol that the server chose."""
 
+    compression: Deflate | None
+    """The compression agreed on, for the `Protocol`; ``None`` when nothing is to be compressed."""
+
     error: HandshakeError | None
     """For the caller to raise: `ConnectionRejected` where the server answered with another
     response, which is in it, otherwise why its answer is none."""
@@ -89,12 +96,17 @@ class ClientHandshake:
         subprotocols: Sequence[str] = (),
         headers: HeadersLike = (),
         origin: str | None = None,
+        compression: Deflate | None = None,
         limits: Limits = Limits(),
     ) -> None:
         self._offered = checked_subprotocols(subprotocols)
-        self.request = _request(url, self._offered, checked_extra_headers(headers), origin)
+        self._compression = compression
+        self.request = _request(
+            url, self._offered, compression, checked_extra_headers(headers), origin
+        )
         self.response = None
         self.subprotocol = None
+        self.compression = None
         self.error = None
         self.state = State.CONNECTING
         self._limits = limits
@@ -158,9 +170,12 @@ class ClientHandshake:
         chosen = headers.get_all("Sec-WebSocket-Protocol")
         if len(chosen) > 1 or not set(chosen) <= set(self._offered):
             return f"it chose the subprotocol {', '.join(chosen)!r:.100}, which was not offered"
-        # Ours to offer would be compared here (section 9.1); nothing is offered.
-        if extensions := list_members(headers.get_all("Sec-WebSocket-Extensions")):
-            return f"it uses the extension {extensions[0]!r:.100}, which was not offered"
+        try:
+            self.compression = conclude(
+                self._compression, headers.get_all("Sec-WebSocket-Extensions")
+            )
+        except ValueError as exc:
+            return f"its Sec-WebSocket-Extensions: {exc}"
         if "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0":
             return "it announces a body, which a switch of protocols has none of"
         return None
@@ -179,7 +194,11 @@ class ClientHandshake:
 
 
 def _request(
-    url: WebSocketURL, subprotocols: tuple[str, ...], extra: Headers, origin: str | None
+    url: WebSocketURL,
+    subprotocols: tuple[str, ...],
+    compression: Deflate | None,
+    extra: Headers,
+    origin: str | None,
 ) -> Request:
     for name in _ONCE:
         if len(extra.get_all(name)) > 1:
@@ -202,7 +221,8 @@ def _request(
         fields.append(("Origin", origin))
     if subprotocols:
         fields.append(("Sec-WebSocket-Protocol", ", ".join(subprotocols)))
-    # Extensions would be offered here (section 9.1).
+    if compression is not None:
+        fields.append(("Sec-WebSocket-Extensions", offer(compression)))
     if url.authorization is not None and "Authorization" not in extra:
         fields.append(("Authorization", url.authorization))
     fields += [(name, value) for name, value in extra.pairs if name.lower() != "host"]

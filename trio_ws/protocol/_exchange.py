@@ -176,7 +176,8 @@ class ResponseReader:
         """Take what the server sent, ``None`` for the end of its stream.
 
         Returns a final response with its body, cut off at the limit and where it stops being
-        HTTP, or a response 101 without what follows it; ``None`` while there is neither.
+        HTTP, or one that switches protocols (101, 2xx to CONNECT) without what follows it; ``None``
+        while there is neither.
 
         Raises:
             BadMessage: there is no such response.
@@ -190,6 +191,8 @@ class ResponseReader:
             while self._head is None and (head := self._heads.take_head()) is not None:
                 event = _next_event(self._connection, head)
                 if isinstance(event, h11.Response):
+                    if self._connection.their_state is h11.SWITCHED_PROTOCOL:
+                        return _response(event)
                     self._head = event
                 elif (response := _interim(event)) is not None:
                     return response
@@ -199,7 +202,7 @@ class ResponseReader:
         return None
 
     def take_rest(self) -> bytes:
-        """Return what follows a response 101, as far as it has come."""
+        """Return what follows a response that switches protocols, as far as it has come."""
         return self._heads.take_rest()
 
     def _take_body(self, data: bytes) -> bool:
@@ -247,6 +250,7 @@ def _next_event(connection: h11.Connection, data: bytes = b"") -> H11Event:
             connection.receive_data(data)
         return connection.next_event()
     except Exception as exc:  # noqa: BLE001 - what h11 means to raise is RemoteProtocolError; no peer shall gain by a bug
+        exc.__traceback__ = None  # h11's frames refer to it: a cycle that would keep the head
         raise BadMessage("this is not valid HTTP/1.1", detail=f"{exc!s:.200}") from None
 
 

@@ -19,7 +19,8 @@ HeadersLike = Mapping[str, str] | Iterable[tuple[str, str]]
 """Whatever makes a `Headers`: a mapping, pairs of name and value, or another `Headers`."""
 
 # RFC 9110 section 5.6.2: token = 1*tchar
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TCHARS: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_TOKEN = re.compile(TCHARS)
 # RFC 9110 section 5.5: field-value = *field-content, which neither begins nor ends with a space.
 _VALUE = re.compile(r"(?:[!-~\x80-\xff](?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)?")
 

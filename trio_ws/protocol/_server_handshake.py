@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol._exchange import (
     BadMessage,
     HeadReader,
@@ -25,6 +25,7 @@ from trio_ws.protocol._exchange import (
 from trio_ws.protocol._headers import Headers, HeadersLike, is_token, list_members
 from trio_ws.protocol._upgrade import accept_value, checked_extra_headers, is_key
 from trio_ws.protocol.http import Request, Response, TLSInfo, names_upgrade, parse_authority
+from trio_ws.protocol.negotiation import answer
 from trio_ws.protocol.origins import SAME_ORIGIN, Origins, origin_allowed
 from trio_ws.protocol.state import State
 
@@ -76,11 +77,14 @@ class ServerHandshake:
         limits: of the head; ``max_queued_bytes`` of what comes behind it.
         subprotocols: those we speak, in order of preference, see `checked_subprotocols`.
         origins: whose pages may connect, see `checked_origins`.
+        compression: what to agree on if the client offers permessage-deflate; ``None``: nothing.
         peer_address, local_address, tls: facts for the `Request`.
     """
 
     __slots__ = (
+        "_agreement",
         "_answers_head",
+        "_compression",
         "_limits",
         "_local_address",
         "_origins",
@@ -89,6 +93,7 @@ class ServerHandshake:
         "_subprotocols",
         "_tls",
         "_trailing",
+        "compression",
         "refusal",
         "request",
         "response",
@@ -111,12 +116,16 @@ class ServerHandshake:
     subprotocol: str | None
     """The subprotocol agreed on."""
 
+    compression: Deflate | None
+    """The compression agreed on, for the `Protocol`; ``None`` when nothing is to be compressed."""
+
     def __init__(
         self,
         *,
         limits: Limits = Limits(),
         subprotocols: Sequence[str] = (),
         origins: Origins = SAME_ORIGIN,
+        compression: Deflate | None = None,
         peer_address: object = None,
         local_address: object = None,
         tls: TLSInfo | None = None,
@@ -126,9 +135,12 @@ class ServerHandshake:
         self.refusal = None
         self.response = None
         self.subprotocol = None
+        self.compression = None
         self._limits = limits
         self._subprotocols = subprotocols
         self._origins = origins
+        self._compression = compression
+        self._agreement: tuple[Deflate, str] | None = None  # with the header that says so
         self._peer_address = peer_address
         self._local_address = local_address
         self._tls = tls
@@ -181,8 +193,11 @@ class ServerHandshake:
         ]
         if self.subprotocol is not None:
             fields += ("Sec-WebSocket-Protocol", self.subprotocol)
-        # An extension is agreed on by naming it here (RFC 6455 section 9.1): none is, so whatever
-        # Sec-WebSocket-Extensions offers is declined.
+        # An extension is agreed on by naming it here (RFC 6455 section 9.1); whatever else the
+        # client offers is declined.
+        if self._agreement is not None:
+            self.compression, extension = self._agreement
+            fields += ("Sec-WebSocket-Extensions", extension)
         headers = Headers._of((*fields, *accept.headers._flat))
         self.response = Response._of(101, headers, reason="Switching Protocols")
         self.state = State.OPEN
@@ -272,11 +287,22 @@ class ServerHandshake:
             return Response(400, body="there is not one Sec-WebSocket-Key of 16 bytes in base64")
         if not _are_subprotocols(fields.get("sec-websocket-protocol")):
             return Response(400, body="the Sec-WebSocket-Protocol header is malformed")
+        if not self._agree(fields.get("sec-websocket-extensions", ())):
+            return Response(400, body="the Sec-WebSocket-Extensions header is malformed")
         if len(fields.get("origin", ())) > 1:
             return Response(400, body="there is more than one Origin header")
         if not origin_allowed(request, self._origins):
             return Response(403, body="pages of this origin may not connect")
         return None
+
+    def _agree(self, offers: Sequence[str]) -> bool:
+        """Choose an extension from what is offered; tell whether that is well-formed."""
+        if self._compression is not None:
+            try:
+                self._agreement = answer(self._compression, offers)
+            except ValueError:
+                return False
+        return True
 
 
 def _check_fields(fields: Fields) -> None:

@@ -25,6 +25,7 @@ cdef enum:
     FIN_TEXT = 0x81
     FIN_BINARY = 0x82
     MASKED = 0x80
+    COMPRESSED = 0x40
     DRAWN_AT_ONCE = 4096  # bytes of random
 
 cdef bytes _keys = b""
@@ -107,6 +108,41 @@ cdef bytes _unmasked_bytes(const uint8_t *payload, Py_ssize_t size, const uint8_
     return data
 
 
+cdef inline Py_ssize_t _header_size(
+    const uint8_t *at, Py_ssize_t left, bint masked, uint64_t *size
+) noexcept nogil:
+    """Measure a data frame that is entirely there; return 0 for one that is not, or is unsound.
+
+    Its first byte is not judged.  ``size`` becomes that of its payload.
+    """
+    cdef Py_ssize_t header = 2
+    cdef Py_ssize_t i
+    if left < header or ((at[1] & MASKED) != 0) != masked:
+        return 0
+    size[0] = at[1] & 0x7F
+    if size[0] == 126:
+        header = 4
+        if left < header:
+            return 0
+        size[0] = (<uint64_t> at[2] << 8) | at[3]
+        if size[0] < 126:
+            return 0
+    elif size[0] == 127:
+        header = 10
+        if left < header:
+            return 0
+        size[0] = 0
+        for i in range(2, 10):
+            size[0] = (size[0] << 8) | at[i]
+        if size[0] < 65536:
+            return 0
+    if masked:
+        header += 4
+    if left < header or size[0] > <uint64_t> (left - header):
+        return 0
+    return header
+
+
 def decode_frames(
     bytes data not None, Py_ssize_t position, bint masked, max_size, list messages not None
 ):
@@ -114,10 +150,10 @@ def decode_frames(
     cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
     cdef int overflow = 0
     cdef int64_t limit = PyLong_AsLongLongAndOverflow(max_size, &overflow)
-    cdef uint64_t size
+    cdef uint64_t size = 0
     cdef const uint8_t *at
     cdef const uint8_t *payload
-    cdef Py_ssize_t left, header, i
+    cdef Py_ssize_t header
     if overflow > 0:
         limit = INT64_MAX  # nothing in memory is larger
     if position < 0:
@@ -126,32 +162,10 @@ def decode_frames(
         return position
     while end - position >= 2:
         at = start + position
-        left = end - position
         if at[0] != FIN_TEXT and at[0] != FIN_BINARY:
             break
-        if ((at[1] & MASKED) != 0) != masked:
-            break
-        size = at[1] & 0x7F
-        header = 2
-        if size == 126:
-            header = 4
-            if left < header:
-                break
-            size = (<uint64_t> at[2] << 8) | at[3]
-            if size < 126:
-                break
-        elif size == 127:
-            header = 10
-            if left < header:
-                break
-            size = 0
-            for i in range(2, 10):
-                size = (size << 8) | at[i]
-            if size < 65536:
-                break
-        if masked:
-            header += 4
-        if size > <uint64_t> limit or left < header or size > <uint64_t> (left - header):
+        header = _header_size(at, end - position, masked, &size)
+        if header == 0 or size > <uint64_t> limit:
             break
         payload = at + header
         if at[0] == FIN_BINARY:
@@ -175,7 +189,30 @@ def decode_frames(
     return position
 
 
-def encode_frame(payload not None, bint text, bint masked):
+def compressed_payload(bytes data not None, Py_ssize_t position, bint masked):
+    cdef const uint8_t *at
+    cdef Py_ssize_t end = PyBytes_GET_SIZE(data)
+    cdef Py_ssize_t header
+    cdef uint64_t size = 0
+    cdef bytes payload
+    if position < 0:
+        raise ValueError("position must not be negative")
+    if end - position < 2:
+        return None
+    at = <const uint8_t *> PyBytes_AS_STRING(data) + position
+    if at[0] != (FIN_TEXT | COMPRESSED) and at[0] != (FIN_BINARY | COMPRESSED):
+        return None
+    header = _header_size(at, end - position, masked, &size)
+    if header == 0:
+        return None
+    if masked:
+        payload = _unmasked_bytes(at + header, <Py_ssize_t> size, at + header - 4)
+    else:
+        payload = PyBytes_FromStringAndSize(<const char *> (at + header), <Py_ssize_t> size)
+    return payload, position + header + <Py_ssize_t> size
+
+
+def encode_frame(payload not None, bint text, bint masked, bint compressed=False):
     # Those of a subclass too (numpy.bytes_ is one); its methods are not asked.
     if not isinstance(payload, bytes):
         raise TypeError(f"a payload is bytes, not {type(payload).__name__}")
@@ -192,7 +229,7 @@ def encode_frame(payload not None, bint text, bint masked):
     # No overflow: that the payload is an object leaves room for more than these 14 bytes.
     frame = PyBytes_FromStringAndSize(NULL, header + (4 if masked else 0) + size)
     at = <uint8_t *> PyBytes_AS_STRING(frame)
-    at[0] = FIN_TEXT if text else FIN_BINARY
+    at[0] = (FIN_TEXT if text else FIN_BINARY) | (COMPRESSED if compressed else 0)
     if header == 2:
         at[1] = mask_bit | <uint8_t> size
     elif header == 4:

@@ -40,6 +40,17 @@ def checked_message(message: str | Buffer, *, text: bool | None) -> str | bytes:
     return data.decode() if text else data
 
 
+def checked_payload(message: str | Buffer, *, text: bool | None) -> tuple[bytes, bool]:
+    """Return the payload of a message that is to be sent, and whether it is text.
+
+    Args, Raises: as `checked_message`.
+    """
+    if type(message) is str and text is not False:
+        return message.encode(), True  # which finds lone surrogates, too
+    data = checked_message(message, text=text)
+    return (data.encode(), True) if isinstance(data, str) else (data, False)
+
+
 def checked_control_payload(payload: Buffer) -> bytes:
     """Return the payload of a ping or pong as bytes.
 

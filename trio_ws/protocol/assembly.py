@@ -74,6 +74,21 @@ class IncomingMessage:
         self._fragments += 1
         return None
 
+    @property
+    def room(self) -> int | None:
+        """How many bytes may be added to those that were announced; ``None``: any number."""
+        return None if self._max_size is None else self._max_size - self._size
+
+    def count(self, size: int) -> None:
+        """Count bytes that were not announced: those of a compressed message, within its `room`."""
+        self._size += size
+
+    @property
+    def overflow(self) -> str:
+        """What to say when there is more than there is `room` for."""
+        assert self._max_size is not None
+        return _too_large(self._max_size + 1, self._max_size)
+
     def add(self, data: str | bytes, *, final: bool) -> str | bytes | Piece | None:
         """Take what has come of the message; return what is to be handed on now, if anything."""
         if self.delivery is Delivery.WHOLE:

@@ -34,11 +34,21 @@ def measure_frame(data: bytes, start: int) -> tuple[int, int] | None:
     return header_size + payload_size, payload_size
 
 
-def is_sound_data_header(data: bytes, start: int, payload_size: int, *, masked: bool) -> bool:
-    """Tell whether there is nothing wrong with the header of a data frame but perhaps its size."""
+def is_sound_data_header(
+    data: bytes, start: int, payload_size: int, *, masked: bool, reserved: int = 0
+) -> bool:
+    """Tell whether there is nothing wrong with the header of a data frame but perhaps its size.
+
+    Args:
+        data: what was read.
+        start: where the frame begins in it.
+        payload_size: what `measure_frame` says.
+        masked: whether it has to be masked.
+        reserved: the reserved bits, as they have to be.
+    """
     second = data[start + 1]
     return (
-        not data[start] & 0x70  # no extension that gives a meaning to them is negotiated
+        data[start] & 0x70 == reserved
         and bool(second & 0x80) is masked
         and payload_size in _PAYLOAD_SIZES.get(second & 0x7F, _SMALL)
     )

@@ -12,10 +12,10 @@ along `trio_ws.protocol.state.TRANSITIONS`, by `Protocol._move_to` alone.
 from __future__ import annotations
 
 from trio_ws._close import CloseCode
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol.assembly import Delivery, IncomingMessage
 from trio_ws.protocol.events import Event, Piece, Ping, Pong
-from trio_ws.protocol.receiving import Receiving
+from trio_ws.protocol.inflating import Inflating
 from trio_ws.protocol.state import Role, State
 
 __all__ = ["Event", "Piece", "Ping", "Pong", "Protocol"]
@@ -24,7 +24,7 @@ __all__ = ["Event", "Piece", "Ping", "Pong", "Protocol"]
 _DEFAULT_LIMITS = Limits()
 
 
-class Protocol(Receiving):
+class Protocol(Inflating):
     """One end of an open WebSocket connection, sans I/O.
 
     Bytes that were read go into `receive_data`, which returns what they mean; afterwards
@@ -35,13 +35,19 @@ class Protocol(Receiving):
     Args:
         role: which end this is.
         limits: of these ``max_message_size`` and ``max_fragments`` apply here.
+        compression: what the opening handshake agreed on (its ``compression``).
     """
 
     # An idle connection is this object and nothing else: all that is big is made when needed.
     __slots__ = ()
 
-    def __init__(self, role: Role, limits: Limits = _DEFAULT_LIMITS) -> None:
-        super().__init__(role, limits)
+    def __init__(
+        self,
+        role: Role,
+        limits: Limits = _DEFAULT_LIMITS,
+        compression: Deflate | None = None,
+    ) -> None:
+        super().__init__(role, limits, compression)
 
     @property
     def message_in_progress(self) -> bool:
@@ -61,8 +67,9 @@ class Protocol(Receiving):
 
         Never raises because of what the peer sent.  A violation fails the connection (RFC 6455
         section 7.1.7): what came before it is returned, a Close with the right code is in
-        `data_to_send`, the state is CLOSED, and what follows is dropped.  After our `close`
-        messages are returned still, but pings are not answered.
+        `data_to_send`, the state is CLOSED, and what follows is dropped; with ``defer_violations``
+        that is left to the next call if there is something to return.  After our `close` messages
+        are returned still, but pings are not answered.
 
         Args:
             data: what was read; ``None`` at the end of the stream.
@@ -71,6 +78,9 @@ class Protocol(Receiving):
             return []
         if data is None:
             self._end()
+            return []
+        if self._violation is not None:
+            self._fail(*self._violation)
             return []
         if self.held and not self.defer_oversized:
             self.fail_held()

@@ -6,6 +6,8 @@ and, if text, valid UTF-8.  Everything else is left untouched for wsproto, which
 nothing here decides that a frame is wrong, and ``_speedups.pyx``, the same functions compiled,
 decides no more.
 
+A compressed one is ordinary with its bit set; what is in it is not inflated here.
+
 Invariant: `decode_frames` stops before the first frame that is not ordinary, and says where.
 """
 
@@ -14,11 +16,13 @@ from __future__ import annotations
 import os
 import struct
 
+from trio_ws.protocol.boundaries import is_sound_data_header, measure_frame
 from trio_ws.protocol.events import Event
 
 FIN_TEXT = 0x81
 FIN_BINARY = 0x82
 MASKED = 0x80
+COMPRESSED = 0x40  # RSV1, the "Per-Message Compressed" bit (RFC 7692 section 6)
 
 _WHOLE_MESSAGES = (FIN_TEXT, FIN_BINARY)
 
@@ -102,16 +106,42 @@ def decode_frames(
     return position
 
 
-def encode_frame(payload: bytes, text: bool, masked: bool) -> bytes:
+def compressed_payload(data: bytes, position: int, masked: bool) -> tuple[bytes, int] | None:
+    """Return the payload of an ordinary compressed frame, and where the frame ends.
+
+    ``None`` when it is none, or not entirely there.
+
+    Args:
+        data: what was read.
+        position: where a frame begins in it.
+        masked: whether it has to be masked.
+    """
+    sizes = measure_frame(data, position)
+    if sizes is None or data[position] & ~COMPRESSED not in _WHOLE_MESSAGES:
+        return None
+    frame_size, size = sizes
+    stop = position + frame_size
+    if stop > len(data) or not is_sound_data_header(
+        data, position, size, masked=masked, reserved=COMPRESSED
+    ):
+        return None
+    payload = data[stop - size : stop]
+    return (mask(payload, data[stop - size - 4 : stop - size]) if masked else payload), stop
+
+
+def encode_frame(payload: bytes, text: bool, masked: bool, compressed: bool = False) -> bytes:
     """Return a whole message as one frame (RFC 6455 section 5.2).
 
     Args:
-        payload: of a text message its UTF-8.
+        payload: of a text message its UTF-8, of a compressed one what it was compressed to.
         text: whether it is a text message.
         masked: whether to mask it, with a fresh random key: a client has to.
+        compressed: whether it is a compressed one.
     """
     size = len(payload)
     first = FIN_TEXT if text else FIN_BINARY
+    if compressed:
+        first |= COMPRESSED
     mask_bit = MASKED if masked else 0
     if size <= 125:
         header = bytes((first, mask_bit | size))

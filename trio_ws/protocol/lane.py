@@ -12,7 +12,7 @@ from typing import Literal
 
 from trio_ws.protocol import frames
 
-__all__ = ["LANE", "decode_frames", "encode_frame", "mask"]
+__all__ = ["LANE", "compressed_payload", "decode_frames", "encode_frame", "mask"]
 
 
 def _compiled() -> bool:
@@ -29,8 +29,14 @@ LANE: Literal["compiled", "pure"] = "compiled" if _compiled() else "pure"
 """The lane in use: ``"compiled"`` or ``"pure"``."""
 
 if LANE == "compiled":
-    from trio_ws.protocol._speedups import decode_frames, encode_frame, mask
+    from trio_ws.protocol._speedups import (
+        compressed_payload,
+        decode_frames,
+        encode_frame,
+        mask,
+    )
 else:
+    compressed_payload = frames.compressed_payload
     decode_frames = frames.decode_frames
     encode_frame = frames.encode_frame
     mask = frames.mask

@@ -1,8 +1,9 @@
 """The parsing half of an open connection, without I/O: bytes to messages.
 
 Ordinary messages go past everything by the fast lane (``lane``), the payloads of large ones are
-taken as they come (``payload``); wsproto gets the rest, one frame at a time, or what has come of
-it.  It remembers nothing between messages, so that it need not know of those that went past it.
+taken as they come (``payload``), compressed ones are known in ``inflating`` alone; wsproto gets
+the rest, one frame at a time, or what has come of it.  It remembers nothing between messages, so
+that it need not know of those that went past it.
 
 Invariants: a peer never makes a method raise; it can only fail the connection.  Once failed,
 closed or at the end of the stream nothing is parsed or kept any more.
@@ -10,12 +11,14 @@ closed or at the end of the stream nothing is parsed or kept any more.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import wsproto.events
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from trio_ws._close import Close, CloseCode
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol.assembly import Delivery, IncomingMessage
 from trio_ws.protocol.boundaries import is_sound_data_header, measure_frame
 from trio_ws.protocol.events import Event, Ping, Pong
@@ -39,16 +42,19 @@ class Receiving(Sending):
         "_owed_pongs",
         "_payload",
         "_peer_masks",
+        "_stopped",
         "_unparsed",
+        "_violation",
         "behind",
         "defer_oversized",
+        "defer_violations",
         "failure",
         "frames_per_call",
         "held",
     )
 
-    def __init__(self, role: Role, limits: Limits) -> None:
-        super().__init__(role)
+    def __init__(self, role: Role, limits: Limits, compression: Deflate | None) -> None:
+        super().__init__(role, compression)
         self.failure: str | None = None
         """Why we failed the connection, in words; ``None`` when we did not.  To be read only."""
         self.defer_oversized: bool = False
@@ -60,15 +66,21 @@ class Receiving(Sending):
         self.frames_per_call: int | None = None
         """How many frames that are not ordinary messages one call of `receive_data` parses;
         ``None``: all there are.  They take long enough for many to keep others waiting."""
+        self.defer_violations: bool = False
+        """Whether a violation waits for the next call when something stands before it in this one:
+        a message that came in time can then be answered, however the stream was cut."""
         self.behind: bool = False
-        """Whether parsing stopped for ``frames_per_call``: ``receive_data(b"")`` goes on.  Until
-        then nothing more should be read.  To be read only."""
+        """Whether parsing stopped for ``frames_per_call`` or ``inflate_per_call``, or before a
+        violation: ``receive_data(b"")`` goes on.  Until then nothing more should be read.  To be
+        read only."""
         self._limits = limits
         self._unparsed = b""  # not given to wsproto: the beginning of a header, or what is held
+        self._stopped = False  # whether nothing more may be parsed in this call
         self._frame_left = 0  # how much is to come of the frame that has begun, in bytes
         self._message: IncomingMessage | None = None  # the message in progress
         self._next_message: IncomingMessage | None = None  # prepared: what becomes of the next one
         self._payload: Payload | None = None  # of the frame that has begun, unless wsproto has it
+        self._violation: tuple[CloseCode, str] | None = None  # that waits for the next call
         # RFC 6455 section 5.1: "a client MUST mask all frames that it sends to the server"
         self._peer_masks = role is Role.SERVER
         self._owed_pongs: list[bytes] | None = None
@@ -79,14 +91,20 @@ class Receiving(Sending):
         events: list[Event] = []
         start, end = 0, len(data)
         frames = 0
-        self.behind = False
-        while start < end and self.state is not State.CLOSED:
+        self.behind = self._stopped = False
+        if self.compression is not None:
+            self._resume(events)
+        while start < end and not self._stopped:
             if not self._frame_left:
                 if self._message is None and self._next_message is None:
                     start = decode_frames(
                         data, start, self._peer_masks, self._limits.max_message_size, events
                     )
-                begin = self._begin_frame(data, start) if start < end else None
+                    if self.compression is not None:
+                        start = self._take_compressed(data, start, events)
+                    if start >= end or self._stopped:
+                        break
+                begin = self._begin_frame(data, start, events)
                 if begin is None:
                     break
                 start = begin
@@ -96,18 +114,29 @@ class Receiving(Sending):
             take(data[start:stop], events)
             start = stop
             frames += 1
-            if frames == self.frames_per_call and start < end:
-                self._stop_short(data[start:])
-                break
+            if frames == self.frames_per_call:
+                self._stopped = True
+        if self._stopped:
+            self._stop_short(data[start:])
         if events and isinstance(events[-1], (Ping, Pong)) and self._idle():
             # A keepalive's work is done; until the next one this need not lie about.
             self._forget_frames()
         return events
 
     def _stop_short(self, unparsed: bytes) -> None:
-        if self.state is not State.CLOSED:
+        if self.state is not State.CLOSED and self._violation is None:
             self._unparsed = unparsed
-            self.behind = True
+            self.behind = bool(unparsed) and not self.held
+
+    # For the other half, where something is compressed
+
+    @abstractmethod
+    def _resume(self, events: list[Event]) -> None:
+        """Go on with what was read before."""
+
+    @abstractmethod
+    def _take_compressed(self, data: bytes, start: int, events: list[Event]) -> int:
+        """Take compressed messages, and ordinary ones between them; return where others start."""
 
     def _idle(self) -> bool:
         """Tell whether nothing has begun that wsproto would have to remember."""
@@ -118,7 +147,7 @@ class Receiving(Sending):
             and not self._frame_left
         )
 
-    def _begin_frame(self, data: bytes, start: int) -> int | None:
+    def _begin_frame(self, data: bytes, start: int, events: list[Event]) -> int | None:  # noqa: ARG002 - for ``inflating``
         """Look at the header that starts there; return where what is to be taken begins.
 
         ``None`` when the header has not come yet, or the frame is held, or it failed the
@@ -131,7 +160,7 @@ class Receiving(Sending):
         frame_size, payload_size = sizes
         if data[start] & 0x0F <= 0x2:
             begins_message = self._message is None
-            if not self._admit(data, start, payload_size):
+            if not self._admit_announced(data, start, payload_size):
                 return None
             begin = start + frame_size - payload_size
             if begins_message and begin <= len(data) and self._is_whole(data, start, payload_size):
@@ -150,25 +179,36 @@ class Receiving(Sending):
     def _is_sound(self, data: bytes, start: int, payload_size: int) -> bool:
         return is_sound_data_header(data, start, payload_size, masked=self._peer_masks)
 
-    def _admit(self, data: bytes, start: int, payload_size: int) -> bool:
+    def _admit_announced(self, data: bytes, start: int, payload_size: int) -> bool:
         """Hold a data frame against the limits; if it is over them, hold it or fail."""
         continues = data[start] & 0x0F == 0
         if continues is (self._message is None):
             return True  # out of order: wsproto will say so
+        over = self._admit(payload_size)
+        if over is None:
+            return True
+        if not self._is_sound(data, start, payload_size):
+            return True  # wsproto will say so: that it is malformed is worse than its size
+        self._hold_or_fail(over, data[start:])
+        return False
+
+    def _admit(self, payload_size: int) -> str | None:
+        """Count one more frame of the message in progress, or say which limit it exceeds."""
         message = self._message or self._next_message or IncomingMessage.whole(self._limits)
         over = message.admit(payload_size)
         if over is None:
             self._message = message
             self._next_message = None if message is self._next_message else self._next_message
-            return True
-        if not self._is_sound(data, start, payload_size):
-            return True  # wsproto will say so: that it is malformed is worse than its size
-        if self.defer_oversized and message.delivery is Delivery.WHOLE:
-            self.held = True
-            self._unparsed = data[start:]
+        return over
+
+    def _hold_or_fail(self, over: str, unparsed: bytes) -> None:
+        """Leave a message over the limits to who may want it in pieces, or fail the connection."""
+        message = self._message or self._next_message
+        if self.defer_oversized and (message is None or message.delivery is Delivery.WHOLE):
+            self.held = self._stopped = True
+            self._unparsed = unparsed
         else:
             self._fail(CloseCode.MESSAGE_TOO_BIG, over)
-        return False
 
     def _take_payload(self, data: bytes, events: list[Event]) -> None:
         payload = self._payload
@@ -176,7 +216,7 @@ class Receiving(Sending):
         try:
             part = payload.take(data)
         except UnicodeDecodeError:
-            self._fail(CloseCode.INVALID_DATA, "invalid UTF-8")
+            self._refuse(CloseCode.INVALID_DATA, "invalid UTF-8", events)
             return
         if not payload.left:
             self._payload = None
@@ -206,7 +246,7 @@ class Receiving(Sending):
             # For a violation wsproto makes the same event as for a Close, but then its state
             # stays as it was.
             if frames.state in (ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING):
-                self._fail_parsing(event)
+                self._fail_parsing(event, events)
             else:
                 self._take_close(event, events)
 
@@ -232,13 +272,21 @@ class Receiving(Sending):
 
     # Ending
 
-    def _fail_parsing(self, event: CloseConnection) -> None:
+    def _fail_parsing(self, event: CloseConnection, events: list[Event]) -> None:
         # Known difference: wsproto takes 1014 (Bad Gateway), which IANA registered after RFC 6455,
         # for a reserved code, so a peer that sends it is answered 1002.  We may send it.
         if event.code == CloseCode.INVALID_DATA:
-            self._fail(CloseCode.INVALID_DATA, "invalid UTF-8")
+            self._refuse(CloseCode.INVALID_DATA, "invalid UTF-8", events)
         else:
-            self._fail(CloseCode(event.code), f"protocol error: {event.reason}")
+            self._refuse(CloseCode(event.code), f"protocol error: {event.reason}", events)
+
+    def _refuse(self, code: CloseCode, failure: str, events: list[Event]) -> None:
+        """Fail the connection for a violation: now, or when what came before it was seen."""
+        if self.defer_violations and events:
+            self._violation = code, failure
+            self.behind = self._stopped = True
+        else:
+            self._fail(code, failure)
 
     def _fail(self, code: CloseCode, failure: str) -> None:
         """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
@@ -250,10 +298,12 @@ class Receiving(Sending):
     def _end(self) -> None:
         """Parse nothing more, and keep nothing that was for parsing."""
         self._move_to(State.CLOSED)
+        self._stopped = True
         self._forget_frames()
         self._unparsed = b""
         self._frame_left = 0
         self._payload = None
+        self._violation = None
         self._message = None
         self._next_message = None
         self.held = False
