@@ -284,13 +284,7 @@ class Stage:
         try:
             with trio.fail_after(timeouts.open):
                 return await start_tls(
-                    self.ours,
-                    contexts().server,
-                    self.nursery.start_soon,
-                    server_side=True,
-                    server_hostname=None,
-                    limits=self.network.limits,
-                    timeouts=timeouts,
+                    self.ours, contexts().server, server_side=True, server_hostname=None
                 )
         except (trio.BrokenResourceError, trio.TooSlowError) as exc:
             await close_forcefully(self.ours)

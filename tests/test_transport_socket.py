@@ -22,6 +22,7 @@ from tests.transports import (
 )
 from trio_ws._options import Limits, Timeouts
 from trio_ws._pace import PACE
+from trio_ws._transport import socket_below
 from trio_ws._transport.socket import (
     BURST_SECONDS,
     FULL_READS_PER_YIELD,
@@ -92,7 +93,9 @@ async def test_user_timeout_is_the_stall(stall: float, milliseconds: int) -> Non
     """The kernel gives a vanished peer up by itself, after as long; never when the stall is inf."""
     async with lone_transport(tcp_pair(), stall=stall) as (transport, _, _):
         if USER_TIMEOUT is not None:
-            option = transport.stream.socket.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
+            below = socket_below(transport.stream)
+            assert below is not None
+            option = below.socket.getsockopt(socket.IPPROTO_TCP, USER_TIMEOUT)
             assert option == milliseconds
 
 
@@ -346,7 +349,9 @@ async def test_read_does_not_touch_a_descriptor_that_is_somebody_elses(
 async def test_hangup_fd_is_the_descriptor_while_it_is_open() -> None:
     """A hang-up of the peer can be seen there."""
     async with lone_transport() as (transport, _, _):
-        assert transport.hangup_fd() == transport.stream.socket.fileno() >= 0
+        below = socket_below(transport.stream)
+        assert below is not None
+        assert transport.hangup_fd() == below.socket.fileno() >= 0
         await transport.close()
         assert transport.hangup_fd() is None
 

@@ -1,10 +1,12 @@
-"""TLS: records never torn, one task at a time in the SSLStream, nothing lost on cancellation."""
+"""TLS on a socket: records never torn, plaintext waits, nothing lost on cancellation."""
 
 import gc
 import math
+import random
 import socket
 import ssl
-from collections.abc import AsyncGenerator
+import weakref
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -18,6 +20,7 @@ from tests.transports import (
     as_stream,
     commit,
     contexts,
+    handshaken,
     numbered,
     open_wire,
     receive_exactly,
@@ -26,194 +29,90 @@ from tests.transports import (
     socket_pair,
 )
 from trio_ws._options import Limits, Timeouts
-from trio_ws._transport import make_transport, start_tls
+from trio_ws._transport import TLSStream, close_forcefully, make_transport, start_tls
 from trio_ws._transport.outbox import CHUNK_SIZE
-from trio_ws._transport.socket import SocketTransport
 from trio_ws._transport.stream import StreamTransport
-from trio_ws._transport.tls import MAX_CHUNKS_PER_SEND, NeverBlockingStream, TLSTransport
+from trio_ws._transport.tls import MAX_SEALED, SealingOutbox, TLSTransport
 from trio_ws.testing import bounded_stream_pair, tls_contexts
 
 
-def below(wire: Wire) -> NeverBlockingStream:
-    """Return the stream below our TLS."""
-    assert isinstance(wire.transport, TLSTransport)
-    return wire.transport.stream.transport_stream
-
-
-@asynccontextmanager
-async def never_blocking_stream(
-    max_buffered: int = 1000,
-) -> AsyncGenerator[tuple[NeverBlockingStream, trio.SocketStream], None]:
-    """Open such a stream and a peer that does not read by itself."""
-    near, far = socket_pair()
-    limits = Limits(max_buffered_bytes=max_buffered)
-    async with trio.open_nursery() as nursery, as_stream(far) as peer:
-        transport = SocketTransport(as_stream(near), nursery.start_soon, limits, Timeouts())
-        async with NeverBlockingStream(transport, limits) as stream:
-            yield stream, peer
-
-
-# The stream below
-
-
-async def test_stream_below_is_an_ordinary_one_at_first() -> None:
-    """Until a transport serves it, ``send_all`` waits for the peer: nobody else limits it."""
-    async with never_blocking_stream() as (stream, peer):
-        sent = trio.Event()
-
-        async def send_much() -> None:
-            await stream.send_all(bytes(TOO_MUCH))
-            sent.set()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(send_much)
-            await trio.testing.wait_all_tasks_blocked()
-            assert not sent.is_set()
-            assert await receive_exactly(peer, TOO_MUCH) == bytes(TOO_MUCH)
-        assert sent.is_set()
-
-
-async def test_stream_below_never_blocks_once_it_is_served() -> None:
-    """It takes whatever it is given, of any kind of bytes; what the kernel does not take waits."""
-    async with never_blocking_stream() as (stream, peer):
-        stream.served = True
-        for data in (bytes(TOO_MUCH), bytearray(b"hello"), memoryview(b"world")):
-            await stream.send_all(data)
-        await stream.wait_send_all_might_not_block()
-        assert stream.socket.pending > TOO_MUCH // 2
-        assert (await receive_exactly(peer, TOO_MUCH + 10))[TOO_MUCH:] == b"helloworld"
-
-
-async def test_stream_below_never_fails_to_send() -> None:
-    """A failed write is noted; what the peer had sent before can still be read."""
-    async with never_blocking_stream() as (stream, peer):
-        await peer.send_all(b"last words")
-        peer.socket.shutdown(socket.SHUT_RD)
-        for _ in range(2):
-            await stream.send_all(b"never")
-        assert isinstance(stream.socket.write_error, trio.BrokenResourceError)
-        assert await stream.receive_some(4) == b"last"
-        assert await stream.receive_some() == b" words"
-
-
-async def test_stream_below_reads_on_only_while_the_peer_takes_answers() -> None:
-    """What TLS owes by itself is bounded too: the peer's questions then wait in the kernel."""
-    async with never_blocking_stream(max_buffered=1000) as (stream, peer):
-        stream.served = True
-        await peer.send_all(b"question")
-        await stream.send_all(bytes(2 * CHUNK_SIZE))
-        assert await stream.receive_some(1) == b"q"
-        await stream.send_all(bytes(TOO_MUCH))
-        answered = 2 * CHUNK_SIZE + TOO_MUCH
-        received: list[bytes] = []
-
-        async def read() -> None:
-            received.append(await stream.receive_some())
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(read)
-            await trio.testing.wait_all_tasks_blocked()
-            assert not received
-            await receive_exactly(peer, answered)
-        assert received == [b"uestion"]
+def outbox_of(wire: Wire) -> SealingOutbox:
+    """Return the outgoing buffer of our end, which must have been used."""
+    assert isinstance(wire.transport._outbox, SealingOutbox)
+    return wire.transport._outbox
 
 
 # Sending
 
 
-async def test_settle_brings_out_in_the_senders_task() -> None:
-    """A frame is with the kernel when `settle` returns, and no task was started for it."""
+async def test_write_goes_out_in_the_callers_task() -> None:
+    """A frame is with the kernel when `write` returns, and no task was started for it."""
     async with open_wire("tls") as wire:
         wire.transport.write(b"hello")
-        assert wire.transport.pending == 5
-        await wire.transport.settle()
-        assert wire.tasks == 0
         assert wire.transport.pending == 0
+        assert wire.tasks == 0
         assert await wire.peer.receive_some() == b"hello"
 
 
-async def test_settle_of_nothing_is_over_at_once() -> None:
-    """Nothing to bring out: nobody has to wait, and no task is started."""
-    async with open_wire("tls") as wire:
-        await wire.transport.settle()
-        assert wire.tasks == 0
-
-
-async def test_settle_leaves_the_rest_to_the_flusher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sender works for others too, but not for long."""
-    async with open_wire("tls", max_buffered=100 * CHUNK_SIZE) as wire:
-        for _ in range(MAX_CHUNKS_PER_SEND + 3):
-            wire.transport.write(bytes(CHUNK_SIZE))
-        await wire.transport.settle()
-        taken = (MAX_CHUNKS_PER_SEND + 3) * CHUNK_SIZE
-        assert wire.transport.pending - below(wire).socket.pending == 3 * CHUNK_SIZE
-        assert wire.tasks == 2
-        assert await receive_exactly(wire.peer, taken) == bytes(taken)
-
-
-async def test_settle_stops_where_the_socket_is_full() -> None:
-    """What is encrypted can no longer be overtaken, so the rest is not encrypted yet."""
+async def test_only_what_is_about_to_leave_is_encrypted() -> None:
+    """A chunk of a big frame is ciphertext, all else plaintext, which a ping can overtake."""
     async with open_wire("tls") as wire:
         wire.transport.write(bytes(TOO_MUCH))
-        await wire.transport.settle()
-        assert below(wire).socket.full
-        assert below(wire).socket.pending < 2 * CHUNK_SIZE
-        assert wire.transport.pending > TOO_MUCH - CHUNK_SIZE
-        await wire.transport.settle()
-        assert below(wire).socket.pending < 2 * CHUNK_SIZE
-        assert await receive_exactly(wire.peer, TOO_MUCH) == bytes(TOO_MUCH)
-
-
-async def test_settle_besides_another_sender_leaves_it_to_that_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """One task at a time is in the SSLStream; a frame that comes meanwhile goes out too."""
-    async with open_wire("tls") as wire:
-        genuine = NeverBlockingStream.send_all
-        later = [b"second", b"third"]
-
-        async def send_all(self: NeverBlockingStream, data: bytes | bytearray | memoryview) -> None:
-            if later:
-                commit(wire.transport, later.pop(0))
-                await wire.transport.settle()
-                assert not wire.transport._flushing
-            await genuine(self, data)
-
-        monkeypatch.setattr(NeverBlockingStream, "send_all", send_all)
-        wire.transport.write(b"first")
-        await wire.transport.settle()
-        assert not wire.transport._flushing
-        assert await receive_exactly(wire.peer, 16) == b"firstsecondthird"
-        assert wire.transport.write_error is None
-
-
-async def test_flusher_lets_a_sender_finish_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Called in while a sender is in the SSLStream, it waits for some scheduler passes."""
-    async with open_wire("tls") as wire:
-        genuine = NeverBlockingStream.send_all
-        in_stream = 0
-
-        async def send_all(self: NeverBlockingStream, data: bytes | bytearray | memoryview) -> None:
-            nonlocal in_stream
-            in_stream += 1
-            assert in_stream == 1
-            for _ in range(5):
-                await trio.lowlevel.cancel_shielded_checkpoint()
-            await genuine(self, data)
-            in_stream -= 1
-
-        commit(wire.transport, b"first")  # by the flusher, which has not run yet
-        monkeypatch.setattr(NeverBlockingStream, "send_all", send_all)
-        wire.transport.write(b"second")
-        await wire.transport.settle()
-        assert await receive_exactly(wire.peer, 11) == b"firstsecond"
+        commit(wire.transport, b"data")
+        wire.transport.write_ping(b"ping")
         await trio.testing.wait_all_tasks_blocked()
-        assert wire.tasks == 0
+        assert 0 < outbox_of(wire).sealed_size < CHUNK_SIZE + 1024
+        assert wire.transport.pending > TOO_MUCH - CHUNK_SIZE
+        received = await receive_exactly(wire.peer, TOO_MUCH + 8)
+        assert received == bytes(TOO_MUCH) + b"pingdata"
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.transport.pending == 0
+
+
+async def test_a_burst_shares_its_records() -> None:
+    """What the flusher brings out together is encrypted together."""
+    async with open_wire("tls") as wire:
+        await clog(wire)
+        for frame in numbered(10):
+            commit(wire.transport, frame)
+        data = await receive_exactly(wire.peer, TOO_MUCH)
+        assert data == bytes(TOO_MUCH)
+        assert await wire.peer.receive_some(5000) == b"".join(numbered(10))
+
+
+async def clog(wire: Wire) -> None:
+    """Commit more than the peer's kernel takes."""
+    commit(wire.transport, bytes(TOO_MUCH))
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_close_gives_the_kernel_what_it_takes() -> None:
+    """What is committed and waits for the flusher goes out first, all of it in whole records."""
+    async with open_wire("tls") as wire:
+        for frame in (b"at once", b"in a burst", b"and the Close"):
+            commit(wire.transport, frame)
+        await wire.transport.close()
+        assert await receive_exactly(wire.peer, 100) == b"at oncein a burstand the Close"
+
+
+def test_outbox_holds_ciphertext_in_the_order_in_which_it_was_made() -> None:
+    """Before it nothing, behind it what was begun, then the rest; the size counts it all."""
+    client, _ = handshaken()
+    outbox = SealingOutbox(client)
+    outbox.hold(b"0123")
+    outbox.resume(memoryview(b"begun"))
+    outbox.append(b"frame")
+    outbox.advance(2)
+    outbox.hold(b"4567")
+    assert (outbox.size, outbox.sealed_size) == (16, 6)
+    assert bytes(outbox.next_chunk()) == b"234567"
+    outbox.advance(6)
+    assert (outbox.size, outbox.sealed_size) == (10, 0)
 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_writers_of_all_kinds_mix(seed: int) -> None:
-    """Senders who settle, writers who do not, the flusher and a reader: each record is whole."""
+    """Senders who wait, writers who do not, the flusher and a reader: each record is whole."""
     async with open_wire("tls") as wire, trio.open_nursery() as nursery:
         frames = numbered(60, 3001)
         received = bytearray()
@@ -253,53 +152,11 @@ async def test_writers_of_all_kinds_mix(seed: int) -> None:
         assert not wire.transport.turn_taken
 
 
-async def test_wait_flushed_while_another_sender_brings_out() -> None:
-    """What is waited for goes from one buffer to the other meanwhile, and nobody is forgotten."""
-    async with open_wire("tls", max_buffered=100) as wire:
-        wire.transport.write(bytes(CHUNK_SIZE))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wire.transport.settle)
-            nursery.start_soon(wire.transport.wait_flushed)
-            await trio.testing.wait_all_tasks_blocked()
-            assert len(nursery.child_tasks) == 1
-            assert wire.transport.pending == below(wire).socket.pending > 100
-            await receive_exactly(wire.peer, CHUNK_SIZE)
-        assert wire.transport.pending == 0
-
-
-async def test_wait_room_is_released_though_all_is_with_the_socket() -> None:
-    """Sealing reaches also those who wait for the socket's buffer alone."""
-    async with open_wire("tls", max_buffered=100) as wire:
-        wire.transport.write(bytes(CHUNK_SIZE))
-        await wire.transport.settle()
-        assert wire.transport.pending == below(wire).socket.pending > 100
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wire.transport.wait_room)
-            await trio.testing.wait_all_tasks_blocked()
-            wire.transport.seal()
-
-
-async def test_settle_is_protected_from_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    """KeyboardInterrupt tears no record."""
-    async with open_wire("tls") as wire:
-        protected: list[bool] = []
-        genuine = NeverBlockingStream.send_all
-
-        async def send_all(self: NeverBlockingStream, data: bytes | bytearray | memoryview) -> None:
-            protected.append(trio.lowlevel.currently_ki_protected())
-            await genuine(self, data)
-
-        monkeypatch.setattr(NeverBlockingStream, "send_all", send_all)
-        wire.transport.write(b"hello")
-        await wire.transport.settle()
-        assert protected == [True]
-
-
 # Failures
 
 
 async def test_broken_tls_ends_writing_and_hurts_nobody() -> None:
-    """After garbage from the peer its SSLStream cannot be used; senders and flusher are told."""
+    """After garbage from the peer nothing can be encrypted any more; the next sender is told."""
     async with open_wire("tls") as wire:
         await wire.below.send_all(b"no TLS record at all")
         with pytest.raises(trio.BrokenResourceError) as broken:
@@ -308,7 +165,7 @@ async def test_broken_tls_ends_writing_and_hurts_nobody() -> None:
         commit(wire.transport, b"by the flusher")
         await trio.testing.wait_all_tasks_blocked()
         assert isinstance(wire.transport.write_error, trio.BrokenResourceError)
-        assert str(wire.transport.write_error) == "TLS broke: BrokenResourceError()"
+        assert isinstance(wire.transport.write_error.__cause__, ssl.SSLError)
         assert wire.transport.pending == 0
         assert wire.tasks == 0
 
@@ -319,56 +176,98 @@ async def test_broken_tls_does_not_raise_in_the_sender() -> None:
         await wire.below.send_all(b"no TLS record at all")
         with pytest.raises(trio.BrokenResourceError):
             await wire.transport.read(100)
+        await trio.testing.wait_all_tasks_blocked()  # the alert is out
         await send(wire.transport, b"by the sender")
         assert isinstance(wire.transport.write_error, trio.BrokenResourceError)
         assert wire.transport.sealed
         assert not wire.transport.turn_taken
 
 
-async def test_stream_closed_below_does_not_raise_in_the_sender() -> None:
+async def test_socket_closed_below_does_not_raise_in_the_sender() -> None:
     """Somebody closed it behind our back: a failed write."""
     async with open_wire("tls") as wire:
-        await wire.transport.stream.aclose()
+        assert isinstance(wire.transport, TLSTransport)
+        wire.transport.stream.transport_stream.socket.close()
         await send(wire.transport, b"late")
         assert isinstance(wire.transport.write_error, trio.BrokenResourceError)
 
 
-async def test_failure_of_the_socket_is_the_transports() -> None:
-    """Whether it was noticed before the transport was made or after."""
+async def test_what_is_committed_too_late_is_dropped() -> None:
+    """After the close nothing is kept for a flusher, whoever goes on writing."""
     async with open_wire("tls") as wire:
-        assert isinstance(wire.below, trio.SocketStream)
-        wire.below.socket.shutdown(socket.SHUT_RD)
-        await send(wire.transport, b"never")
-        error = below(wire).socket.write_error
-        assert error is not None
-        assert wire.transport.write_error is error
-        limits = Limits(max_buffered_bytes=1)
-        again = make_transport(
-            wire.transport.stream, wire.nursery.start_soon, limits=limits, timeouts=Timeouts()
-        )
-        assert again.write_error is error
-        assert again.sealed
-        commit(again, b"never")
-        await again.wait_room()
-        again.release()
-
-
-async def test_failure_while_a_chunk_is_encrypted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The socket fails while a sender is in the SSLStream: the rest is dropped, nothing raised."""
-    async with open_wire("tls", max_buffered=100 * CHUNK_SIZE) as wire:
-        genuine = NeverBlockingStream.send_all
-
-        async def send_all(self: NeverBlockingStream, data: bytes | bytearray | memoryview) -> None:
-            await genuine(self, data)
-            self.socket.fail_writing(trio.BrokenResourceError("just now"))
-
-        monkeypatch.setattr(NeverBlockingStream, "send_all", send_all)
-        wire.transport.write(bytes(3 * CHUNK_SIZE))
-        await wire.transport.settle()
-        await trio.testing.wait_all_tasks_blocked()
-        assert str(wire.transport.write_error) == "just now"
+        await wire.transport.close()
+        for _ in range(3):
+            commit(wire.transport, b"late")
         assert wire.transport.pending == 0
         assert wire.tasks == 0
+
+
+async def test_what_is_wrong_is_told_to_the_peer() -> None:
+    """The alert goes out, if that needs no waiting, before the socket is closed."""
+    async with open_wire("tls") as wire:
+        await wire.below.send_all(b"no TLS record at all")
+        with pytest.raises(trio.BrokenResourceError):
+            await wire.transport.read(100)
+        await wire.transport.close()
+        with pytest.raises(trio.BrokenResourceError) as told:
+            await wire.peer.receive_some()
+        assert "alert" in str(told.value.__cause__).lower()
+
+
+# TLS 1.2 that is negotiated anew
+
+
+@pytest.mark.parametrize("owed", [b"", b"its hello, "])
+@pytest.mark.parametrize("size", [8, TOO_MUCH])
+async def test_write_waits_for_the_end_of_a_renegotiation(
+    owed: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was committed meanwhile stays plaintext; what TLS has to say goes before it."""
+    async with open_wire("tls") as wire:
+        assert isinstance(wire.transport, TLSTransport)
+        records = wire.transport.stream.records
+        monkeypatch.setattr(records, "object", Renegotiation(records, owed))
+        commit(wire.transport, bytes(size))
+        wire.transport.write_ping(b"ping")
+        await trio.testing.wait_all_tasks_blocked()
+        assert wire.transport.pending == size + 4
+        if owed:
+            assert await wire.peer.receive_some(100) == owed
+        await wire.peer.send_all(b"the answer")
+        assert await wire.transport.read(100) == b"the answer"
+        assert await receive_exactly(wire.peer, size + 4) == bytes(size) + b"ping"
+        assert wire.transport.write_error is None
+
+
+async def test_renegotiation_that_does_not_end_is_a_stall(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a peer that takes nothing: the limit is the same."""
+    async with open_wire("tls", stall=20) as wire:
+        assert isinstance(wire.transport, TLSTransport)
+        records = wire.transport.stream.records
+        monkeypatch.setattr(records, "object", Renegotiation(records))
+        began = trio.current_time()
+        commit(wire.transport, b"data")
+        await wire.transport.wait_flushed()
+        assert trio.current_time() - began == 20
+        assert isinstance(wire.transport.write_error, trio.TooSlowError)
+        assert wire.tasks == 0
+
+
+async def test_renegotiation_that_the_close_cuts_short() -> None:
+    """Whoever flushes ends with the transport."""
+    with pytest.MonkeyPatch.context() as patch:
+        async with open_wire("tls") as wire:
+            assert isinstance(wire.transport, TLSTransport)
+            records = wire.transport.stream.records
+            patch.setattr(records, "object", Renegotiation(records))
+            commit(wire.transport, b"data")
+            await trio.testing.wait_all_tasks_blocked()
+            await wire.transport.close()
+            await trio.testing.wait_all_tasks_blocked()
+            assert wire.tasks == 0
+            assert wire.transport.write_error is None
 
 
 # Reading
@@ -394,7 +293,12 @@ async def test_read_finds_what_is_decrypted_already() -> None:
 async def test_hangup_fd_is_that_of_the_socket() -> None:
     """While it is open."""
     async with open_wire("tls") as wire:
-        assert wire.transport.hangup_fd() == below(wire).socket.stream.socket.fileno() >= 0
+        assert isinstance(wire.transport, TLSTransport)
+        assert (
+            wire.transport.hangup_fd()
+            == wire.transport.stream.transport_stream.socket.fileno()
+            >= 0
+        )
         await wire.transport.close()
         assert wire.transport.hangup_fd() is None
 
@@ -437,7 +341,145 @@ async def test_cancelled_read_loses_nothing(fault: Fault) -> None:
                 received += await wire.transport.read(4)
         assert received == b"0123456789"
 
-    assert await inject(scenario, fault) >= 3
+    assert await inject(scenario, fault) >= 1
+
+
+async def test_read_nowait_finds_what_has_come() -> None:
+    """Also what is decrypted already; ``None`` while there is nothing, or half a record."""
+    async with open_wire("tls") as wire:
+        assert wire.transport.read_nowait(100) is None
+        await wire.peer.send_all(b"0123456789")
+        assert wire.transport.read_nowait(1) == b"0"
+        assert wire.transport.read_nowait(100) == b"123456789"
+        assert wire.transport.read_nowait(100) is None
+
+
+async def test_read_nowait_takes_whole_records_off_the_socket() -> None:
+    """Asked for little, it takes much all the same, and the next read does not wait for it."""
+    async with open_wire("tls") as wire:
+        data = bytes(range(256)) * 64
+        await wire.peer.send_all(data)
+        assert wire.transport.read_nowait(1) == data[:1]
+        received = b""
+        while len(received) < len(data) - 1:
+            received += await wire.transport.read(1000)
+        assert received == data[1:]
+
+
+async def test_transport_finds_what_came_with_the_opening_handshake() -> None:
+    """What the stream has decrypted and nobody asked for is the first that is read."""
+    near, far = socket_pair()
+    async with trio.open_nursery() as nursery:
+        stream, peer = await secured(as_stream(near), as_stream(far))
+        await peer.send_all(b"0123456789")
+        assert await stream.receive_some(4) == b"0123"
+        transport = make_transport(stream, nursery.start_soon, limits=Limits(), timeouts=Timeouts())
+        assert await transport.read(100) == b"456789"
+        await transport.close()
+        await close_forcefully(peer)
+
+
+@pytest.mark.parametrize("record", [1, 16_384])
+@pytest.mark.parametrize("reads_before", [0, 1])
+async def test_peer_that_never_pauses_does_not_keep_the_others_waiting(
+    record: int, reads_before: int
+) -> None:
+    """Whatever the sizes of its records and of our reads, and the tinier the more often."""
+    peer, ours = handshaken()
+    near, far = socket_pair(send_buffer=None)
+    stream = TLSStream(as_stream(near), contexts().server, server_side=True, server_hostname=None)
+    stream.records = ours
+    with far:
+        async with trio.open_nursery() as nursery:
+            transport = make_transport(
+                stream, nursery.start_soon, limits=Limits(), timeouts=Timeouts()
+            )
+            assert isinstance(transport, TLSTransport)
+            transport._full_reads = reads_before
+            nursery.start_soon(run_besides)
+            for _ in range(60):
+                fill(far, peer, record)
+                assert await transport.read(16_384)
+                streak += 1
+                longest = max(longest, streak)
+            nursery.cancel_scope.cancel()
+            await transport.close()
+    assert longest <= (2 if record == 1 else 2 * FULL_READS_PER_YIELD)
+
+
+def fill(sending: socket.socket, records: Records, size: int) -> None:
+    """Send records of this size, in bytes of plaintext, until the kernel takes no more."""
+    with suppress(BlockingIOError):
+        while True:
+            sealed = b"".join(records.seal(bytes(size)) for _ in range(1 + 20_000 // (size + 22)))
+            while sealed:
+                sealed = sealed[sending.send(sealed, socket.MSG_DONTWAIT) :]
+
+
+async def test_reading_waits_while_the_peer_takes_no_answers() -> None:
+    """What TLS owes by itself is bounded too: the peer's questions then wait in the kernel."""
+    async with open_wire("tls", max_buffered=1000) as wire:
+        await wire.peer.send_all(b"question")
+        assert isinstance(wire.transport, TLSTransport)
+        wire.transport._queue().hold(bytes(MAX_SEALED + TOO_MUCH))  # as if so much were owed
+        wire.transport.flush_soon()
+        received: list[bytes | bytearray] = []
+
+        async def read() -> None:
+            received.append(await wire.transport.read(100))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(read)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not received
+            await receive_exactly(wire.below, MAX_SEALED + TOO_MUCH)
+        assert received == [b"question"]
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("seed", range(3))
+async def test_bytes_are_those_of_trios_stream(version: ssl.TLSVersion, seed: int) -> None:
+    """Against `trio.SSLStream`: megabytes both ways at once, cut at random, arrive as they were."""
+    rng = random.Random(seed)
+    outward, inward = rng.randbytes(3_000_000), rng.randbytes(2_000_000)
+    near, far = socket_pair(send_buffer=None)
+    async with trio.open_nursery() as nursery:
+        tls = tls_contexts()
+        tls.client.maximum_version = version
+        stream, peer = await secured(as_stream(near), as_stream(far), tls=tls)
+        assert stream.version() == {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name]
+        transport = make_transport(stream, nursery.start_soon, limits=Limits(), timeouts=Timeouts())
+        received = bytearray()
+
+        async def read() -> None:
+            while len(received) < len(inward):
+                received.extend(await transport.read(rng.choice([1, 100, 20_000, 262_144])))
+
+        async def write() -> None:
+            for part in cut(outward, rng):
+                await send(transport, part)
+
+        async def peer_writes() -> None:
+            for part in cut(inward, rng):
+                await peer.send_all(part)
+
+        async with trio.open_nursery() as working:
+            working.start_soon(read)
+            working.start_soon(write)
+            working.start_soon(peer_writes)
+            assert await receive_exactly(peer, len(outward)) == outward
+        assert received == inward
+        await transport.close()
+        await close_forcefully(peer)
+
+
+def cut(data: bytes, rng: random.Random) -> Iterator[bytes]:
+    """Cut data into parts, most of them small and some large."""
+    at = 0
+    while at < len(data):
+        size = rng.choice([1, 50, 5000, 16_384, 65_537, 900_000])
+        yield data[at : at + size]
+        at += size
 
 
 class AskingServer:
@@ -486,11 +528,8 @@ async def asking_wire() -> AsyncGenerator[tuple[TLSTransport, AskingServer], Non
                 ours = await start_tls(
                     stream,
                     tls.client,
-                    nursery.start_soon,
                     server_side=False,
                     server_hostname="localhost",
-                    limits=Limits(),
-                    timeouts=Timeouts(),
                 )
             transport = make_transport(
                 ours, nursery.start_soon, limits=Limits(), timeouts=Timeouts()
@@ -533,7 +572,7 @@ async def test_read_that_has_to_answer_loses_nothing(
 
 
 async def test_read_that_has_to_answer_besides_a_sender() -> None:
-    """Both write records; each is whole, and the SSLStream is nobody's alone."""
+    """Both write records; each is whole and in its place."""
     async with asking_wire() as (transport, server):
         received: list[bytes | bytearray] = []
 
@@ -552,45 +591,6 @@ async def test_read_that_has_to_answer_besides_a_sender() -> None:
         assert server.receive() + b"".join(iter_all(server)) == b"".join(frames)
 
 
-async def test_read_that_waits_to_answer_cannot_be_cancelled(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """It has taken the bytes; that a sender is before it takes some scheduler passes at most."""
-    genuine = NeverBlockingStream.send_all
-    go_on = trio.Event()
-
-    async def send_all(self: NeverBlockingStream, data: bytes | bytearray | memoryview) -> None:
-        await go_on.wait()
-        await genuine(self, data)
-
-    async with asking_wire() as (transport, server), trio.open_nursery() as nursery:
-        server.tls.send(b"first")
-        server.ask(b"data")
-        assert await transport.read(100) == b"first"
-        received: list[bytes | bytearray] = []
-        scope = trio.CancelScope()
-
-        async def read() -> None:
-            with scope:
-                received.append(await transport.read(100))
-
-        monkeypatch.setattr(NeverBlockingStream, "send_all", send_all)
-        nursery.start_soon(send, transport, b"sender")
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(read)
-        await trio.testing.wait_all_tasks_blocked()
-        scope.cancel()
-        await trio.testing.wait_all_tasks_blocked()
-        before = list(received)
-        go_on.set()
-        await trio.testing.wait_all_tasks_blocked()
-        assert (before, received) == ([], [b"data"])
-        assert server.receive() == b"sender"
-        await send(transport, b"and on")
-        await transport.wait_flushed()
-        assert server.receive() == b"and on"
-
-
 def iter_all(server: AskingServer) -> list[bytes]:
     """Return what else has come, record by record."""
     records: list[bytes] = []
@@ -604,14 +604,31 @@ def iter_all(server: AskingServer) -> list[bytes]:
 # Opening and closing
 
 
-async def test_closed_transport_is_freed_but_for_the_stream() -> None:
-    """Trio's SSLStream is a cycle by itself; nothing of ours hangs on it."""
-    async with open_wire("tls") as wire:
-        commit(wire.transport, bytes(TOO_MUCH))
-        await trio.testing.wait_all_tasks_blocked()
-        await wire.transport.close()
-        await trio.testing.wait_all_tasks_blocked()
-        assert wire.transport not in gc.get_referents(below(wire).socket)
+@pytest.mark.parametrize("broken", [False, True])
+async def test_closed_transport_is_freed(broken: bool) -> None:
+    """Transport, stream, records and socket: there is no cycle among them."""
+    near, far = socket_pair()
+    gc.disable()
+    try:
+        async with trio.open_nursery() as nursery:
+            stream, peer = await secured(as_stream(near), as_stream(far))
+            transport = make_transport(
+                stream, nursery.start_soon, limits=Limits(), timeouts=Timeouts()
+            )
+            commit(transport, bytes(TOO_MUCH))
+            await trio.testing.wait_all_tasks_blocked()
+            if broken:
+                await peer.transport_stream.send_all(b"no TLS record at all")
+                with pytest.raises(trio.BrokenResourceError):
+                    await transport.read(100)
+            await transport.close()
+            await peer.transport_stream.aclose()
+        assert isinstance(stream, TLSStream)
+        gone = weakref.ref(stream.transport_stream)
+        del transport, stream
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 async def test_start_tls_over_a_stream_in_memory() -> None:
@@ -619,7 +636,7 @@ async def test_start_tls_over_a_stream_in_memory() -> None:
     near, far = bounded_stream_pair(5000)
     limits, timeouts = Limits(), Timeouts(stall=math.inf)
     async with trio.open_nursery() as nursery:
-        ours, peer = await secured(near, far, nursery)
+        ours, peer = await secured(near, far)
         assert ours.transport_stream is near
         transport = make_transport(ours, nursery.start_soon, limits=limits, timeouts=timeouts)
         assert type(transport) is StreamTransport
@@ -638,17 +655,14 @@ async def test_start_tls_that_fails_leaves_the_stream_open(over: str) -> None:
         near, far = as_stream(first), as_stream(second)
     else:
         near, far = bounded_stream_pair()
-    async with near, far, trio.open_nursery() as nursery:
+    async with near, far:
         await far.send_all(b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises(trio.BrokenResourceError) as broken:
             await start_tls(
                 near,
                 contexts().server,
-                nursery.start_soon,
                 server_side=True,
                 server_hostname=None,
-                limits=Limits(),
-                timeouts=Timeouts(),
             )
         assert isinstance(broken.value.__cause__, ssl.SSLError)
         await near.send_all(b"still open")
@@ -658,7 +672,7 @@ async def test_start_tls_that_fails_leaves_the_stream_open(over: str) -> None:
 async def test_start_tls_that_is_cancelled_leaves_the_stream_open() -> None:
     """Nobody answers, the caller gives up and may close the stream itself."""
     first, second = socket_pair()
-    async with as_stream(first) as near, as_stream(second), trio.open_nursery() as nursery:
+    async with as_stream(first) as near, as_stream(second):
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as shaking:
 
@@ -670,11 +684,8 @@ async def test_start_tls_that_is_cancelled_leaves_the_stream_open() -> None:
                 await start_tls(
                     near,
                     contexts().client,
-                    nursery.start_soon,
                     server_side=False,
                     server_hostname="localhost",
-                    limits=Limits(),
-                    timeouts=Timeouts(),
                 )
         assert scope.cancelled_caught
         assert near.socket.fileno() >= 0

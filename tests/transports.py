@@ -6,6 +6,7 @@ reads when a test says so, and its buffers are small: nothing is easier than to 
 
 import functools
 import socket
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,8 +16,15 @@ import pytest
 import trio
 
 from trio_ws._options import Limits, Timeouts
-from trio_ws._transport import Transport, close_forcefully, make_transport, start_tls
-from trio_ws.testing import bounded_stream_pair, tls_contexts
+from trio_ws._transport import (
+    TLSStream,
+    Transport,
+    close_forcefully,
+    make_transport,
+    start_tls,
+)
+from trio_ws._transport.records import Records
+from trio_ws.testing import TLSContexts, bounded_stream_pair, tls_contexts
 
 Kind = Literal["socket", "tls", "stream"]
 
@@ -75,26 +83,69 @@ class Wire:
 async def secured(
     near: trio.abc.Stream,
     far: trio.abc.Stream,
-    nursery: trio.Nursery,
     *,
-    limits: Limits | None = None,
-    timeouts: Timeouts | None = None,
-) -> tuple[trio.SSLStream[trio.abc.Stream], trio.SSLStream[trio.abc.Stream]]:
+    tls: TLSContexts | None = None,
+) -> tuple[TLSStream | trio.SSLStream[trio.abc.Stream], trio.SSLStream[trio.abc.Stream]]:
     """Shake hands over these streams, near being the server; return both ends."""
-    tls = contexts()
+    tls = tls or contexts()
     peer = trio.SSLStream(far, tls.client, server_hostname="localhost", https_compatible=True)
     async with trio.open_nursery() as shaking:
         shaking.start_soon(peer.do_handshake)
-        ours = await start_tls(
-            near,
-            tls.server,
-            nursery.start_soon,
-            server_side=True,
-            server_hostname=None,
-            limits=limits or Limits(),
-            timeouts=timeouts or Timeouts(),
-        )
+        ours = await start_tls(near, tls.server, server_side=True, server_hostname=None)
     return ours, peer
+
+
+def handshaken(
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, tls: TLSContexts | None = None
+) -> tuple[Records, Records]:
+    """Return a client and a server between which TLS stands, without anything between them."""
+    tls = tls or tls_contexts()
+    tls.client.maximum_version = version
+    client = Records(tls.client, server_side=False, server_hostname="localhost")
+    server = Records(tls.server, server_side=True, server_hostname=None)
+    while not client.shake_hands():
+        server.feed(client.take())
+        server.shake_hands()
+        client.feed(server.take())
+    if flight := client.take():  # of TLS 1.3: the client comes last
+        server.feed(flight)
+        server.shake_hands()
+    return client, server
+
+
+class Renegotiation:
+    """Stands before the `ssl.SSLObject` of records: TLS 1.2 negotiates anew, which delays writes.
+
+    As OpenSSL does it, but Python's ssl module cannot begin it.
+
+    Args:
+        records: of the end that is asked to negotiate, and has to write first.
+        owed: what that is, as data.
+    """
+
+    def __init__(self, records: Records, owed: bytes = b"") -> None:
+        self._genuine = records.object
+        self._owed = owed
+        self.over = False
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take nothing before the end."""
+        if self.over:
+            return self._genuine.write(data)
+        if self._owed:
+            self._genuine.write(self._owed)
+            self._owed = b""
+        raise ssl.SSLWantReadError
+
+    def read(self, max_bytes: int) -> bytes:
+        """Read the peer's answer, which is data too; there it ends."""
+        data = self._genuine.read(max_bytes)
+        self.over = True
+        return data
+
+    def pending(self) -> int:
+        """Return how much is decrypted."""
+        return self._genuine.pending()
 
 
 @asynccontextmanager
@@ -121,7 +172,7 @@ async def open_wire(
     below = peer
     async with trio.open_nursery() as nursery:
         if kind == "tls":
-            ours, peer = await secured(ours, peer, nursery, limits=limits, timeouts=timeouts)
+            ours, peer = await secured(ours, peer)
         transport = make_transport(ours, nursery.start_soon, limits=limits, timeouts=timeouts)
         try:
             yield Wire(transport, peer, below, nursery)
@@ -135,7 +186,6 @@ async def send(transport: Transport, frame: bytes) -> None:
     await transport.wait_room()
     try:
         transport.write(frame)
-        await transport.settle()
     finally:
         transport.release()
 

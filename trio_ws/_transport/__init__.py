@@ -18,12 +18,12 @@ from trio_ws._transport.base import (
 )
 from trio_ws._transport.socket import SocketTransport, is_plain_socket
 from trio_ws._transport.stream import StreamTransport
-from trio_ws._transport.tls import NeverBlockingStream, TLSTransport, start_tls as start_tls
+from trio_ws._transport.tls import TLSTransport, start_tls as start_tls
+from trio_ws._transport.tls_stream import TLSStream as TLSStream
 from trio_ws.protocol.http import TLSInfo
 
 if TYPE_CHECKING:
-    TLSStream = trio.SSLStream[trio.abc.Stream]
-    OurTLSStream = trio.SSLStream[NeverBlockingStream]
+    AnySSLStream = trio.SSLStream[trio.abc.Stream]
 
     from trio_ws._options import Limits, Timeouts
 
@@ -37,19 +37,15 @@ def make_transport(
     """Return the transport that serves this stream best; it owns the stream."""
     if is_plain_socket(stream):
         return SocketTransport(stream, spawn, limits, timeouts)
-    if isinstance(stream, trio.SSLStream):
-        stream = tls = cast("TLSStream", stream)
-        if isinstance(tls.transport_stream, NeverBlockingStream):
-            return TLSTransport(cast("OurTLSStream", tls), spawn, limits, timeouts)
+    if isinstance(stream, TLSStream):
+        return TLSTransport(stream, spawn, limits, timeouts)
     return StreamTransport(stream, spawn, limits, timeouts)
 
 
 def socket_below(stream: trio.abc.Stream) -> trio.SocketStream | None:
     """Return the socket at the bottom of a stream, if there is one."""
-    while isinstance(stream, trio.SSLStream):
-        stream = cast("TLSStream", stream).transport_stream
-        if isinstance(stream, NeverBlockingStream):
-            return stream.socket.stream
+    while isinstance(stream, (TLSStream, trio.SSLStream)):
+        stream = cast("TLSStream | AnySSLStream", stream).transport_stream
     return stream if isinstance(stream, trio.SocketStream) else None
 
 
@@ -66,9 +62,9 @@ def socket_addresses(stream: trio.abc.Stream) -> tuple[object, object]:
 
 def tls_info(stream: trio.abc.Stream) -> TLSInfo | None:
     """Return the facts of the TLS connection, if it is one whose handshake was made."""
-    if not isinstance(stream, trio.SSLStream):
+    if not isinstance(stream, (TLSStream, trio.SSLStream)):
         return None
-    stream = cast("TLSStream", stream)
+    stream = cast("TLSStream | AnySSLStream", stream)
     cipher = stream.cipher()
     return TLSInfo(
         version=stream.version(),

@@ -50,9 +50,6 @@ class Transport(ABC):
         "write_error",
     )
 
-    # True where `write` only queues and the sender has to `await settle()`.
-    settles = False
-
     def __init__(
         self, stream: trio.abc.Stream, spawn: Spawn, limits: Limits, timeouts: Timeouts
     ) -> None:
@@ -106,17 +103,12 @@ class Transport(ABC):
     @property
     def crowded(self) -> bool:
         """Whether a sender has to wait for its turn or for room."""
-        return self.turn_taken or self.pending >= self._max_buffered
+        return self.turn_taken or self.full
 
     @property
     def full(self) -> bool:
         """Whether the outgoing buffer holds as much as it may."""
         return self.pending >= self._max_buffered
-
-    @property
-    def senders_waiting(self) -> bool:
-        """Whether senders stand in the queue for their turn."""
-        return bool(self._turns)
 
     def write(self, frame: bytes) -> None:
         """Commit a frame: queue it behind all others; never block."""
@@ -137,12 +129,6 @@ class Transport(ABC):
             self._outbox.replace_pong(frames[-1])
         else:
             self.write(b"".join(frames))
-
-    async def settle(self) -> None:  # noqa: B027 - nothing to do for most
-        """Bring out what `write` only queued, where it does (`settles`)."""
-
-    async def settle_last(self) -> None:  # noqa: B027 - as `settle`
-        """As `settle`, but not relying on others who are at it: they may be about to be ended."""
 
     def flush_soon(self) -> None:
         """Have what waits brought out by the flusher."""
@@ -267,9 +253,12 @@ class Transport(ABC):
         self.closed = True
         self._outbox = None
         self._on_write_error = None
+        await self._close_stream()
+        self.seal()
+
+    async def _close_stream(self) -> None:
         with trio.CancelScope(shield=True), suppress(Exception):  # it is gone in any case
             await trio.aclose_forcefully(self.stream)
-        self.seal()
 
 
 def without_frames(exc: Exception) -> Exception:

@@ -56,9 +56,6 @@ class SocketTransport(Transport):
 
     __slots__ = ("_full_reads", "_read_size", "_socket", "_wrote_at", "_wrote_in_turn")
 
-    # Never replaced, so it may be of a narrower type.
-    stream: trio.SocketStream  # pyright: ignore[reportIncompatibleVariableOverride]
-
     def __init__(
         self, stream: trio.SocketStream, spawn: Spawn, limits: Limits, timeouts: Timeouts
     ) -> None:
@@ -107,7 +104,8 @@ class SocketTransport(Transport):
             return None
         except OSError as exc:
             raise trio.BrokenResourceError(f"the connection broke: {exc}") from exc
-        self._adapt(size, len(data))
+        if len(data) == size or size != MIN_READ_SIZE:  # most reads are small, and change nothing
+            self._adapt(size, len(data))
         return data
 
     def _adapt(self, size: int, received: int) -> None:
@@ -124,9 +122,16 @@ class SocketTransport(Transport):
         fd = self._socket.fileno()
         return fd if fd >= 0 else None
 
+    @property
+    def crowded(self) -> bool:
+        # As that of any transport, but for every message: no call of another property.
+        outbox = self._outbox
+        return self.turn_taken or (outbox is not None and outbox.size >= self._max_buffered)
+
     def write(self, frame: bytes) -> None:
-        if self._outbox:
-            self._outbox.append(frame)
+        outbox = self._outbox
+        if outbox is not None and outbox.size:
+            outbox.append(frame)
         elif self._in_burst():
             self._queue().append(frame)
             self.flush_soon()
@@ -219,11 +224,10 @@ class SocketTransport(Transport):
     async def close(self) -> None:
         if not self.closed:
             self._write_the_rest()
-        self.closed = True
-        self._outbox = None
-        self._on_write_error = None
-        self._socket.close()
-        self.seal()
+        await super().close()
+
+    async def _close_stream(self) -> None:
+        self._socket.close()  # trio's way has a checkpoint
 
 
 def _broken(exc: OSError) -> trio.BrokenResourceError:

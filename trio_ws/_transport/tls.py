@@ -1,9 +1,9 @@
-"""TLS: a `trio.SSLStream` over the socket transport, seen as a stream that never blocks.
+"""TLS on a socket: the socket transport with OpenSSL between it and the descriptor.
 
-Because the stream below takes all bytes at once (socket first, then its buffer), awaiting
-``SSLStream.send_all`` costs a few scheduler passes and never waits for the peer.  So a sender may
-await it itself, under a shield: no task hop, and no torn record.  Writers that cannot await queue
-plaintext and call the flusher.
+`trio.SSLStream` costs a dozen scheduler passes and locks for what OpenSSL does in microseconds, so
+`ssl.SSLObject` is driven here, in the caller's task as everything on a socket is.  Invariant:
+plaintext waits, ciphertext does not.  Data is encrypted when the socket is about to take it, so
+that pings and pongs can overtake what was not begun.
 """
 
 from __future__ import annotations
@@ -13,179 +13,180 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_ws._transport.base import Spawn, Transport
 from trio_ws._transport.outbox import CHUNK_SIZE, Outbox
-from trio_ws._transport.socket import SocketTransport, is_plain_socket
+from trio_ws._transport.records import RECORD_SIZE, Records
+from trio_ws._transport.socket import SocketTransport, _broken, is_plain_socket
+from trio_ws._transport.tls_stream import TLSStream
 
 if TYPE_CHECKING:
     from trio_ws._options import Limits, Timeouts
+    from trio_ws._transport.base import Spawn
 
-# A sender brings out at most this many chunks besides waiting writers; then the flusher does.
-MAX_CHUNKS_PER_SEND = 4
+# So much ciphertext may wait, in bytes, before reading waits for it.  Data alone never gets so
+# far; what does is TLS's own: answers to a peer that asks (KeyUpdate) and takes no answers.
+MAX_SEALED = 2 * CHUNK_SIZE
 
-
-class NeverBlockingStream(trio.abc.Stream):
-    """The socket transport as a stream whose ``send_all`` never fails, and never blocks.
-
-    A failed write is remembered by the transport; reading goes on, for the peer's Close may
-    still be there, and `trio.SSLStream` would stop reading if ``send_all`` raised.
-
-    Until a `TLSTransport` serves it, which limits what it writes by itself, ``send_all`` waits
-    for the peer as that of any stream does.
-    """
-
-    __slots__ = ("_most_pending", "read_scope", "served", "socket")
-
-    def __init__(self, socket: SocketTransport, limits: Limits) -> None:
-        self.socket: SocketTransport = socket
-        self.served: bool = False
-        # The shield around `TLSTransport.read`, let down here while there is nothing to lose.
-        self.read_scope: trio.CancelScope = trio.CancelScope()
-        # Senders never get so far.  What does, TLS itself owes: the answers to KeyUpdates.
-        self._most_pending = limits.max_buffered_bytes + 2 * CHUNK_SIZE
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        # No checkpoint: trio.SSLStream makes one around each call.
-        self.socket.write(bytes(data))
-        if not self.served:
-            await self.socket.wait_flushed()
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        self.read_scope.shield = False
-        try:
-            while self.socket.pending > self._most_pending:
-                await self.socket.wait_progress()  # who takes no answers asks no more questions
-            return await self.socket.read(max_bytes or CHUNK_SIZE)
-        finally:
-            self.read_scope.shield = True
-
-    async def aclose(self) -> None:
-        await self.socket.close()
+# At least and at most this is read at once, in bytes: a whole record with what belongs to it, and
+# no more than what can be worked off in some milliseconds, should it be nothing but KeyUpdates.
+MIN_READ_SIZE = RECORD_SIZE + 1024
+MAX_READ_SIZE = 64 * 1024
 
 
-class TLSTransport(Transport):
-    """Reads and writes of a `trio.SSLStream` over a `NeverBlockingStream`."""
+class SealingOutbox(Outbox):
+    """Frames that are encrypted, chunk by chunk, when they are about to leave."""
 
-    __slots__ = ("_pumping", "_socket")
+    __slots__ = ("_records", "_sealed")
 
-    settles = True
-    # Never replaced, so it may be of a narrower type.
-    stream: trio.SSLStream[NeverBlockingStream]  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    def __init__(
-        self,
-        stream: trio.SSLStream[NeverBlockingStream],
-        spawn: Spawn,
-        limits: Limits,
-        timeouts: Timeouts,
-    ) -> None:
-        super().__init__(stream, spawn, limits, timeouts)
-        self._socket = stream.transport_stream.socket
-        self._socket.watch(self._socket_failed)
-        self._pumping = False  # some task is in stream.send_all
-        stream.transport_stream.served = True
-        if self._socket.write_error is not None:
-            self._socket_failed()
-
-    def _socket_failed(self) -> None:
-        assert self._socket.write_error is not None
-        self.fail_writing(self._socket.write_error)
+    def __init__(self, records: Records) -> None:
+        super().__init__()
+        self._records = records
+        self._sealed: memoryview | None = None  # ciphertext: it goes before anything else
 
     @property
-    def pending(self) -> int:
-        return super().pending + self._socket.pending
+    def sealed_size(self) -> int:
+        """How much of it is encrypted already, in bytes."""
+        return len(self._sealed) if self._sealed is not None else 0
 
-    def hangup_fd(self) -> int | None:
-        return self._socket.hangup_fd()
+    def hold(self, sealed: bytes | memoryview) -> None:
+        """Queue ciphertext behind other ciphertext."""
+        if self._sealed is not None:
+            sealed = b"".join((self._sealed, sealed))
+            self.size -= len(self._sealed)
+        self._sealed = memoryview(sealed)
+        self.size += len(sealed)
 
-    async def read(self, max_bytes: int) -> bytes | bytearray:
-        # Decrypted data does not make a descriptor readable: SSLStream looks there first.
-        # Cancelled anywhere but below, where it waits for bytes, it would lose what it has
-        # decrypted, or a record that it owes the peer.
-        await trio.lowlevel.checkpoint_if_cancelled()
-        data: bytes | bytearray = b""
-        with trio.CancelScope(shield=True) as self.stream.transport_stream.read_scope:
-            data = await self.stream.receive_some(max_bytes)
-        return data  # noqa: RET504 - for all that type checkers know, a scope swallows exceptions
+    def resume(self, rest: memoryview) -> None:
+        """Take the unsent rest of what was begun elsewhere; only ciphertext may be here before."""
+        sealed = self.sealed_size
+        super().resume(rest)
+        self.size += sealed
 
-    @trio.lowlevel.enable_ki_protection
-    async def settle(self) -> None:
-        if not self._pumping:
-            with trio.CancelScope(shield=True):
-                try:
-                    for _ in range(MAX_CHUNKS_PER_SEND):
-                        if not self._outbox or self._socket.full:
-                            break
-                        await self._pump(self._outbox)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    pass  # noted by _pump: the next sender is told
-            self.flush_soon()
-            if not self.full:
+    def next_chunk(self) -> memoryview:
+        """Return the ciphertext to write next; the buffer must not be empty.
+
+        Raises:
+            ssl.SSLWantReadError: the peer negotiates anew, and it is its turn.
+            ssl.SSLError: TLS broke before.
+        """
+        if self._sealed is None:
+            plain = super().next_chunk()[:CHUNK_SIZE]
+            try:
+                sealed = self._records.seal(plain)
+            except ssl.SSLWantReadError:
+                if not self._records.owes:
+                    raise
+                sealed = self._records.take()
+            else:
+                super().advance(len(plain))
+            self.hold(sealed)
+            assert self._sealed is not None
+        return self._sealed
+
+    def advance(self, count: int) -> None:
+        """Note that the socket took the first ``count`` bytes of the chunk."""
+        assert self._sealed is not None
+        self.size -= count
+        self._sealed = self._sealed[count:] or None
+
+
+class TLSTransport(SocketTransport):
+    """Reads and writes of a `TLSStream`."""
+
+    __slots__ = ("_records",)
+
+    def __init__(self, stream: TLSStream, spawn: Spawn, limits: Limits, timeouts: Timeouts) -> None:
+        super().__init__(stream.transport_stream, spawn, limits, timeouts)
+        # Never replaced, so it may be of a narrower type.
+        self.stream: TLSStream = stream  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._records = stream.records
+        self._full_reads = int(self._records.more)
+
+    async def read(self, max_bytes: int) -> bytes:
+        while isinstance(self._outbox, SealingOutbox) and self._outbox.sealed_size > MAX_SEALED:
+            await self.wait_progress()  # who takes no answers asks no more questions
+        return await super().read(max_bytes)
+
+    def read_nowait(self, max_bytes: int) -> bytes | None:
+        records, full_reads = self._records, self._full_reads
+        data = self._open(max_bytes) if records.more else None
+        if data is None:
+            # A whole record, even if less is asked for: what was not is kept.
+            self._read_size = max(self._read_size, MIN_READ_SIZE)
+            sealed = super().read_nowait(min(max(max_bytes, MIN_READ_SIZE), MAX_READ_SIZE))
+            if sealed is None:
+                return None
+            records.feed(sealed)
+            data = self._open(max_bytes)
+            if self._full_reads and len(data or b"") * 4 < len(sealed):
+                # KeyUpdates or tiny records, which cost a hundred times as much by the byte.
+                self._full_reads = 0  # so the others run before more of it is read
+                self._read_size = MIN_READ_SIZE
+        if records.more:
+            self._full_reads = full_reads + 1  # the next read has nothing to wait for
+        return data
+
+    def _open(self, max_bytes: int) -> bytes | None:
+        records = self._records
+        try:
+            return records.open(max_bytes)
+        except ssl.SSLError as exc:
+            raise _broken(exc) from exc
+        finally:
+            if records.owes:
+                self._queue().hold(records.take())
+                self.flush_soon()
+            if records.renegotiating:
+                records.renegotiating = False
                 self.wake()
 
-    async def settle_last(self) -> None:
-        with trio.CancelScope(shield=True):
-            while self._pumping and not self.closed:
-                await self.wait_progress()  # another is at it, for a few scheduler passes
-        await self.settle()
+    def _queue(self) -> SealingOutbox:
+        outbox = self._outbox
+        if not isinstance(outbox, SealingOutbox):
+            outbox = SealingOutbox(self._records)
+            if self.write_error is None and not self.closed:
+                self._outbox = outbox
+        return outbox
 
-    def flush_soon(self) -> None:
-        if not self._pumping:
-            super().flush_soon()
+    def _write_now(self, frame: bytes | memoryview) -> memoryview | None:
+        """Encrypt a chunk and write what the kernel takes; return the rest of the plaintext."""
+        begun, later = frame, None
+        if len(frame) > CHUNK_SIZE:
+            begun, later = memoryview(frame)[:CHUNK_SIZE], memoryview(frame)[CHUNK_SIZE:]
+        try:
+            sealed = self._records.seal(begun)
+        except ssl.SSLWantReadError:
+            return memoryview(frame)
+        except ssl.SSLError as exc:
+            self.fail_writing(_broken(exc))
+            return None
+        rest = super()._write_now(sealed)
+        if rest:
+            self._queue().hold(rest)
+            self.flush_soon()
+        return later
 
     async def _flush_chunk(self, outbox: Outbox) -> None:
-        if self._socket.full:
-            await self._socket.wait_flushed()
-        elif self._pumping:
-            await self.wait_progress()  # a sender is at it, for a few scheduler passes
-        else:
-            await self._pump(outbox)
-
-    async def _pump(self, outbox: Outbox) -> None:
-        part = outbox.next_chunk()[:CHUNK_SIZE]
-        self._pumping = True
         try:
-            await self.stream.send_all(part)
-        except BaseException as exc:
-            # Nobody knows how much of it was encrypted: never send it a second time.
-            self.fail_writing(trio.BrokenResourceError(f"TLS broke: {exc!r}"))
-            raise
-        finally:
-            self._pumping = False
-            self.wake()
-        outbox.advance(len(part))
-
-    # What is waited for may happen here or in the socket's buffer, and what waits moves from one
-    # to the other meanwhile: so all wait in one place.
-
-    async def wait_progress(self) -> None:
-        await self._socket.wait_progress()
-
-    def wake(self) -> None:
-        self._socket.wake()
-
-    async def send_eof(self) -> None:
-        # We never send close_notify, so TCP's half-close says it for TLS as well.
-        await self._socket.send_eof()
-
-    async def close(self) -> None:
-        self._socket.watch(None)
-        await super().close()
+            await super()._flush_chunk(outbox)
+        except trio.BrokenResourceError as exc:
+            if not isinstance(exc.__cause__, ssl.SSLWantReadError):
+                raise
+        else:
+            return
+        # TLS 1.2: the peer negotiates anew, and nothing is sent until its answer was read.
+        with trio.move_on_after(self._stall):
+            await self.wait_progress()
+            return
+        raise trio.TooSlowError(f"TLS was not renegotiated in {self._stall:g} seconds")
 
 
 async def start_tls(
     stream: trio.abc.Stream,
     ssl_context: ssl.SSLContext,
-    spawn: Spawn,
     *,
     server_side: bool,
     server_hostname: str | None,
-    limits: Limits,
-    timeouts: Timeouts,
-) -> trio.SSLStream[trio.abc.Stream]:
+) -> TLSStream | trio.SSLStream[trio.abc.Stream]:
     """Begin TLS on a connected stream and shake hands; what is returned owns the stream.
 
     On cancellation and on an error the stream is left to the caller to close.
@@ -193,16 +194,20 @@ async def start_tls(
     Raises:
         trio.BrokenResourceError: the TLS handshake failed; ``__cause__`` is the `ssl.SSLError`.
     """
+    tls: TLSStream | trio.SSLStream[trio.abc.Stream]
     if is_plain_socket(stream):
-        stream = NeverBlockingStream(SocketTransport(stream, spawn, limits, timeouts), limits)
-    tls = trio.SSLStream(
-        stream,
-        ssl_context,
-        server_hostname=server_hostname,
-        server_side=server_side,
-        # WebSocket has a closing handshake of its own: the Close frames, not TLS's
-        # close_notify, tell a complete connection from one that was cut.
-        https_compatible=True,
-    )
+        tls = TLSStream(
+            stream, ssl_context, server_side=server_side, server_hostname=server_hostname
+        )
+    else:
+        tls = trio.SSLStream(
+            stream,
+            ssl_context,
+            server_hostname=server_hostname,
+            server_side=server_side,
+            # WebSocket has a closing handshake of its own: the Close frames, not TLS's
+            # close_notify, tell a complete connection from one that was cut.
+            https_compatible=True,
+        )
     await tls.do_handshake()
     return tls
