@@ -130,18 +130,33 @@ async def test_leaving_after_the_peer_closed_drops_what_is_unread(
         await websocket.receive()
 
 
-async def test_aclose_when_the_stream_has_just_ended_is_a_checkpoint() -> None:
-    """The receiver has heard of the end; nobody has closed the stream yet."""
+async def test_stream_is_closed_when_the_receiver_hears_of_the_end() -> None:
+    """There is nobody to wait for; and to close what is closed is a checkpoint all the same."""
     ours, theirs = socket_pair()
     async with scripted(streams=(ours, theirs)) as (websocket, peer):
         await peer.close_frame()
         with pytest.raises(ConnectionEnded):
             await websocket.receive()
-        assert is_open(websocket)
+        assert not is_open(websocket)
         with trio.testing.assert_checkpoints():
             await websocket.aclose()
-        assert not is_open(websocket)
         assert (await next_close(peer)).close_code == 1000
+
+
+async def test_stream_that_somebody_closes_below_us_is_closed() -> None:
+    """While the rest of what was sent goes out: nobody waits for a stream that is gone."""
+    ours, theirs = socket_pair()
+    async with scripted(streams=(ours, theirs)) as (websocket, peer):
+        await websocket.send(bytes(3_000_000))
+        await peer.close_frame()
+        with pytest.raises(ConnectionEnded):
+            await websocket.receive()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(websocket.wait_closed)
+            await trio.testing.wait_all_tasks_blocked()
+            assert is_open(websocket)
+            await trio.aclose_forcefully(websocket.stream)
+        assert websocket.statistics().buffered_bytes == 0
 
 
 async def test_aclose_with_a_silent_peer_is_bounded(
@@ -326,26 +341,25 @@ async def test_aclose_releases_everybody(autojump_clock: trio.testing.MockClock)
 @pytest.mark.parametrize("way", ["cancelled", "forcefully"])
 async def test_cancelled_aclose_never_waits(network: Network, way: str) -> None:
     """The stream is closed at once; on sockets and TLS the peer gets the Close all the same."""
-    async with trio.open_nursery() as nursery:
-        ours, theirs = await open_streams(network, nursery.start_soon)
-        async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
-            if way == "forcefully":
-                await trio.aclose_forcefully(websocket)
-            else:
-                with trio.CancelScope() as scope:
-                    scope.cancel()
-                    await websocket.aclose(4001)
-                assert scope.cancelled_caught
-            assert not is_open(websocket)
-            if network in {"socket", "tcp", "tls"}:
-                code = 1000 if way == "forcefully" else 4001
-                assert (await next_close(peer)).close_code == code
-            else:
-                # A stream that may block is not tried, unless the flusher happened to be first.
-                frames, cut = await peer.receive_frames()
-                assert not cut
-                assert {frame.opcode for frame in frames} <= {Opcode.CLOSE}
-            assert await peer.receive_frames() == ([], b"")
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
+        if way == "forcefully":
+            await trio.aclose_forcefully(websocket)
+        else:
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await websocket.aclose(4001)
+            assert scope.cancelled_caught
+        assert not is_open(websocket)
+        if network in {"socket", "tcp", "tls"}:
+            code = 1000 if way == "forcefully" else 4001
+            assert (await next_close(peer)).close_code == code
+        else:
+            # A stream that may block is not tried, unless the flusher happened to be first.
+            frames, cut = await peer.receive_frames()
+            assert not cut
+            assert {frame.opcode for frame in frames} <= {Opcode.CLOSE}
+        assert await peer.receive_frames() == ([], b"")
 
 
 async def test_cancelled_aclose_does_not_follow_half_a_frame(
@@ -419,7 +433,7 @@ async def test_protocol_error_is_told_without_a_receiver(
 async def test_unread_data_does_not_eat_our_close(network: Network, way: str) -> None:
     """D14: what lies unread in the receive buffer would make the kernel send a reset."""
     async with trio.open_nursery() as nursery:
-        ours, theirs = await open_streams(network, nursery.start_soon)
+        ours, theirs = await open_streams(network)
         async with scripted(Role.SERVER, streams=(theirs, ours), timeouts=Timeouts(close=30)) as (
             websocket,
             peer,
@@ -857,13 +871,15 @@ async def answer_pings(peer: ScriptedPeer, seen: list[float]) -> None:
                 await peer.close_frame()
 
 
+@pytest.mark.parametrize("patience", [4, 60])
 @pytest.mark.parametrize("receiving", [False, True])
 async def test_keepalive_pings_a_silent_peer(
-    receiving: bool, autojump_clock: trio.testing.MockClock
+    receiving: bool, patience: float, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Every interval without a byte there is a ping; the pong tells the latency."""
     seen: list[float] = []
-    async with scripted(keepalive=KEEPALIVE) as (websocket, peer), trio.open_nursery() as nursery:
+    keepalive = Keepalive(interval=10, timeout=patience)
+    async with scripted(keepalive=keepalive) as (websocket, peer), trio.open_nursery() as nursery:
         nursery.start_soon(answer_pings, peer, seen)
         with trio.move_on_after(45):
             if receiving:
@@ -1127,7 +1143,7 @@ async def test_connections_leave_no_cycles(
     timeouts = Timeouts(close=0.05, stall=0.05)
 
     async def run() -> None:
-        streams = await open_streams(network, lambda *_: None)
+        streams = await open_streams(network)
         async with scripted(streams=streams, timeouts=timeouts) as (websocket, peer):
             remembered.append(weakref.ref(websocket))
             await course(websocket, peer)

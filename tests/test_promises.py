@@ -200,23 +200,22 @@ async def test_reset_within_a_message_leaves_none_of_it(
     """At every byte the connection is broken, with the reason beside it; no part comes out."""
     data = fragmented(role)
     for offset in range(len(data) + 1):
-        async with trio.open_nursery() as nursery:
-            ends = await open_streams(network, nursery.start_soon)
-            ours, theirs = ends if role is Role.CLIENT else ends[::-1]
-            async with scripted(role, streams=(ours, theirs)) as (websocket, peer):
-                await peer.send_bytes(data[:offset])
-                reset(theirs)
-                if not present:
-                    await websocket.wait_closed()
-                if offset == len(data):
-                    assert await websocket.receive() == "Übermorgen!"
-                with pytest.raises(ConnectionBroken) as caught:
-                    await websocket.receive()
-                assert caught.value.code == 1006
-                assert caught.value.received is None
-                assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
-                with pytest.raises(ConnectionBroken):
-                    await websocket.send("too late")
+        ends = await open_streams(network)
+        ours, theirs = ends if role is Role.CLIENT else ends[::-1]
+        async with scripted(role, streams=(ours, theirs)) as (websocket, peer):
+            await peer.send_bytes(data[:offset])
+            reset(theirs)
+            if not present:
+                await websocket.wait_closed()
+            if offset == len(data):
+                assert await websocket.receive() == "Übermorgen!"
+            with pytest.raises(ConnectionBroken) as caught:
+                await websocket.receive()
+            assert caught.value.code == 1006
+            assert caught.value.received is None
+            assert isinstance(caught.value.__cause__, trio.BrokenResourceError)
+            with pytest.raises(ConnectionBroken):
+                await websocket.send("too late")
 
 
 # R6: TLS that was cut off

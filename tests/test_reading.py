@@ -122,12 +122,12 @@ async def test_receiver_of_queued_messages_lets_others_run(
             turns += 1
 
     async with scripted() as (websocket, peer):
-        await peer.send_bytes(frame(Role.SERVER, Opcode.BINARY, b"x") * 1000)
+        await peer.send_bytes(frame(Role.SERVER, Opcode.BINARY, b"x") * 4000)
         await websocket.receive()
-        assert websocket.statistics().queued_messages == 999
+        assert websocket.statistics().queued_messages == 3999
         async with trio.open_nursery() as nursery:
             nursery.start_soon(count_turns)
-            for _ in range(999):
+            for _ in range(3999):
                 await websocket.receive()
             nursery.cancel_scope.cancel()
         assert 10 <= turns < 100
@@ -248,11 +248,10 @@ async def receive_under_sabotage(websocket: WebSocket, peer: ScriptedPeer, count
 )
 async def test_cancelled_receive_loses_and_reorders_nothing(network: Network, count: int) -> None:
     """R3: receive() cancelled at random thousands of times; all messages come, in order."""
-    async with trio.open_nursery() as nursery:
-        ours, theirs = await open_streams(network, nursery.start_soon)
-        async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
-            strikes = await receive_under_sabotage(websocket, peer, count)
-            await peer.aclose()
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
+        strikes = await receive_under_sabotage(websocket, peer, count)
+        await peer.aclose()
     assert strikes > count // 4
 
 
@@ -267,14 +266,13 @@ async def test_role_changes_hands_without_loss(network: Network) -> None:
                 await websocket.ping()
 
     scopes: list[trio.CancelScope] = []
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(ping_for_ever)
-                assert await receive_under_sabotage(websocket, peer, 500) > 0
-                nursery.cancel_scope.cancel()
-            await peer.aclose()
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ping_for_ever)
+            assert await receive_under_sabotage(websocket, peer, 500) > 0
+            nursery.cancel_scope.cancel()
+        await peer.aclose()
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -540,18 +538,17 @@ async def test_application_computes_in_a_worker_thread(network: Network) -> None
         assert await peer.receive_frame() is None
         done.set()
 
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with (
-            scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer),
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(be_the_peer)
-            assert await trio.to_thread.run_sync(done.wait, 30)
-            await websocket.wait_closed()
-            assert await websocket.receive() == "last"
-            with pytest.raises(ConnectionEnded):
-                await websocket.receive()
+    ours, theirs = await open_streams(network)
+    async with (
+        scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(be_the_peer)
+        assert await trio.to_thread.run_sync(done.wait, 30)
+        await websocket.wait_closed()
+        assert await websocket.receive() == "last"
+        with pytest.raises(ConnectionEnded):
+            await websocket.receive()
 
 
 async def test_understudy_is_not_called_for_a_receiver_that_comes_and_goes(

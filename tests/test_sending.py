@@ -122,35 +122,34 @@ async def test_send_in_a_cancelled_scope_sends_nothing(
 @pytest.mark.parametrize("network", ["memory", "socket", "tcp", "tls"])
 async def test_send_cancelled_while_it_waits_sends_nothing(network: Network) -> None:
     """R2: cancelled while waiting for room or for its turn; the others are served in order."""
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
-            size = 0
-            while not websocket._transport.crowded:
-                await websocket.send(bytes(1 << 16))
-                size += 1
-                await run_until_idle()
-            scopes: list[trio.CancelScope] = []
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.CLIENT, streams=(ours, theirs)) as (websocket, peer):
+        size = 0
+        while not websocket._transport.crowded:
+            await websocket.send(bytes(1 << 16))
+            size += 1
+            await run_until_idle()
+        scopes: list[trio.CancelScope] = []
 
-            async def send(message: str) -> None:
-                with trio.CancelScope() as scope:
-                    scopes.append(scope)
-                    await websocket.send(message)
+        async def send(message: str) -> None:
+            with trio.CancelScope() as scope:
+                scopes.append(scope)
+                await websocket.send(message)
 
-            async with trio.open_nursery() as nursery:
-                for number in range(6):
-                    nursery.start_soon(send, str(number))
-                    await run_until_idle()
-                for number in (0, 2, 5):
-                    scopes[number].cancel()
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                nursery.start_soon(send, str(number))
                 await run_until_idle()
-                for _ in range(size):
-                    assert len((await next_frame(peer)).payload) == 1 << 16
-                for number in (1, 3, 4):
-                    assert (await next_frame(peer)).payload == b"%d" % number
-            await websocket.send("last")
-            assert (await next_frame(peer)).payload == b"last"
-            await peer.aclose()
+            for number in (0, 2, 5):
+                scopes[number].cancel()
+            await run_until_idle()
+            for _ in range(size):
+                assert len((await next_frame(peer)).payload) == 1 << 16
+            for number in (1, 3, 4):
+                assert (await next_frame(peer)).payload == b"%d" % number
+        await websocket.send("last")
+        assert (await next_frame(peer)).payload == b"last"
+        await peer.aclose()
 
 
 @every_network
@@ -158,21 +157,20 @@ async def test_send_cancelled_while_it_waits_sends_nothing(network: Network) -> 
 async def test_send_of_a_huge_message_is_cancelled(network: Network, *, waits: bool) -> None:
     """D4: whenever it is cancelled it arrives whole or not at all, and what follows, whole."""
     sizes: list[int] = []
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer):
-            if waits:
-                await websocket.send(bytes(10_000_000))
-            with trio.CancelScope() as scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(websocket.send, bytes(30_000_000))
-                    await run_until_idle()
-                    scope.cancel()
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer):
+        if waits:
+            await websocket.send(bytes(10_000_000))
+        with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(websocket.send, "hello")
-                while not sizes or sizes[-1] != len("hello"):
-                    sizes.append(len((await next_frame(peer)).payload))
-            await peer.aclose()
+                nursery.start_soon(websocket.send, bytes(30_000_000))
+                await run_until_idle()
+                scope.cancel()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(websocket.send, "hello")
+            while not sizes or sizes[-1] != len("hello"):
+                sizes.append(len((await next_frame(peer)).payload))
+        await peer.aclose()
     # A send() that found room has committed the message before it could be cancelled; only the
     # streams of trio.testing have always room.
     expected = [10_000_000] if waits else []
@@ -242,16 +240,15 @@ async def test_many_tasks_send_at_once(network: Network) -> None:
             received[int(task)].append(int(number))
             frames.clear()
 
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer):
-            async with trio.open_nursery() as nursery:
-                for task in range(tasks):
-                    nursery.start_soon(send, task)
-                nursery.start_soon(send_fragments)
-                nursery.start_soon(ping)
-                await read()
-            await peer.aclose()
+    ours, theirs = await open_streams(network)
+    async with scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer):
+        async with trio.open_nursery() as nursery:
+            for task in range(tasks):
+                nursery.start_soon(send, task)
+            nursery.start_soon(send_fragments)
+            nursery.start_soon(ping)
+            await read()
+        await peer.aclose()
     assert received == [[*range(messages)]] * (tasks + 1)
 
 
@@ -267,11 +264,11 @@ async def test_sender_that_never_waits_lets_others_run() -> None:
 
     async def send_fragments() -> None:
         async with websocket.send_stream(text=True) as stream:
-            for _ in range(640):
+            for _ in range(2560):
                 await stream.send("")
 
     async def repeat(call: Callable[[], Awaitable[object]]) -> None:
-        for _ in range(640):
+        for _ in range(2560):
             await call()
 
     ours, theirs = bounded_stream_pair(1 << 20)

@@ -328,18 +328,17 @@ async def send_huge_frame(peer: ScriptedPeer, size: int) -> None:
 async def test_huge_frame_goes_through_in_pieces(network: Network) -> None:
     """A single frame far above all limits: little of it is held at any time."""
     size = 20_000_000
-    async with trio.open_nursery() as outer:
-        ours, theirs = await open_streams(network, outer.start_soon)
-        async with (
-            scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer),
-            trio.open_nursery() as nursery,
-        ):
-            nursery.start_soon(send_huge_frame, peer, size)
-            received = most = 0
-            async with websocket.receive_stream() as stream:
-                async for piece in stream:
-                    received += len(piece)
-                    most = max(most, websocket.statistics().queued_messages)
-            assert received == size
-            assert most <= 3
-            await peer.aclose()
+    ours, theirs = await open_streams(network)
+    async with (
+        scripted(Role.SERVER, streams=(ours, theirs)) as (websocket, peer),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(send_huge_frame, peer, size)
+        received = most = 0
+        async with websocket.receive_stream() as stream:
+            async for piece in stream:
+                received += len(piece)
+                most = max(most, websocket.statistics().queued_messages)
+        assert received == size
+        assert most <= 3
+        await peer.aclose()

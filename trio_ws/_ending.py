@@ -41,6 +41,7 @@ class Ending(Reading):
     __slots__ = (
         "_closed_event",
         "_deadline",
+        "_ended_by_us",
         "_keepalive_payload",
         "_keepalive_sent_at",
         "_latency",
@@ -58,6 +59,7 @@ class Ending(Reading):
         super().__init__(protocol, transport, options, caretaker, spawn)
         self._closed_event: trio.Event | None = None
         self._deadline = math.inf  # for a closing handshake that nobody waits for
+        self._ended_by_us = False  # by our aclose(): not the peer, the network or keepalive
         self._latency: float | None = None
         self._keepalive_payload: bytes | None = None
         self._keepalive_sent_at = -math.inf
@@ -73,8 +75,6 @@ class Ending(Reading):
         self._forsake_inbox()
         self._send_close(close)
         self._fail_held()  # the peer's Close may lie behind it, and there is no more to come
-        if self._transport.settles:
-            await self._transport.settle_last()
         await trio.lowlevel.checkpoint()
         self._peer_awaited += 1
         try:
@@ -90,12 +90,12 @@ class Ending(Reading):
 
     def _send_close(self, close: Close) -> None:
         if self._protocol.state is State.OPEN:
+            self._ended_by_us = self._closed_locally and not self._hung_up
             frame = self._protocol.close(close.code, close.reason)
             self._transport.write(frame)
             self._bytes_sent += len(frame)
             self._transport.seal()
-            if not self._transport.settles:
-                self._transport.flush_soon()
+            self._transport.flush_soon()
 
     async def _wait_stream_closed(self) -> None:
         while not self._closed:
@@ -191,9 +191,15 @@ class Ending(Reading):
         await self._transport.close()
         self._note_closed()
 
+    async def _finish_if_quick(self) -> None:
+        """Close the stream if there is nobody to wait for, and nobody who is at it."""
+        quick = self._protocol.failure is None and not self._transport.pending
+        if quick and self._understudy is None and not self._closed:
+            await self._finish()
+
     def _unread(self) -> bool:
         """Tell whether there may be bytes that nobody will read."""
-        if self._protocol.failure is not None or self._protocol.behind:
+        if self._protocol.failure is not None:
             return True
         try:
             return bool(self._transport.read_nowait(1))
@@ -275,14 +281,15 @@ class Ending(Reading):
         if now < self._last_activity + keepalive.interval:
             self._suspected = False
             return self._last_activity + keepalive.interval
-        reading = self._understudy is not None or (self._receiving and not self._queued)
+        reading = self._understudy is not None or (self._receiving and not self._items)
         if not reading:
             # The pong may lie there unread.  The ping still shows the peer that we live.
             self._send_keepalive(now)
             return now + keepalive.interval
         if self._keepalive_sent_at <= self._last_activity:
             self._send_keepalive(now)
-            return now + keepalive.timeout
+            # Whichever comes first: once the pong is there, the next silence may begin.
+            return now + min(keepalive.interval, keepalive.timeout)
         if now < self._keepalive_sent_at + keepalive.timeout:
             return self._keepalive_sent_at + keepalive.timeout
         if not self._suspected:

@@ -15,7 +15,7 @@ from trio_ws.protocol.connection import Piece
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from trio_ws._connection import WebSocket
+    from trio_ws._receiving import Receiving
     from trio_ws._sending import Sending
 
 
@@ -58,7 +58,7 @@ class MessageReceiver(trio.abc.ReceiveChannel[str | bytes]):
     text: bool
     """Whether it is a text message: its pieces are then `str`, otherwise `bytes`."""
 
-    def __init__(self, websocket: WebSocket, first: Piece) -> None:
+    def __init__(self, websocket: Receiving, first: Piece) -> None:
         self._websocket = websocket
         self._first: Piece | None = first
         self._closed = False

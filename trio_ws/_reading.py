@@ -1,4 +1,4 @@
-"""Who reads: the reading role, the inbox, and the understudy.
+"""Who reads: the reading role, and the understudy.
 
 Exactly one task at a time has the *reading role*.  While the application waits in ``receive()``,
 that task has it: it waits for bytes, decodes them and returns, no other task involved.  While the
@@ -16,7 +16,7 @@ from __future__ import annotations
 import logging
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
@@ -32,11 +32,14 @@ from trio_ws.protocol.lane import LANE
 from trio_ws.protocol.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from trio_ws._options import Keepalive, Limits, Timeouts
     from trio_ws._transport import Spawn, Transport
     from trio_ws.protocol.connection import Event
+
+# A member of an enumeration takes a while to look up.
+_OPEN = State.OPEN
+
+_MESSAGES = frozenset({str, bytes})
 
 # In bytes.  With a receiver waiting a read may be large, it goes straight to the application.
 # Without one it fills the inbox, and the inbox shall not overshoot its limit by much.
@@ -46,6 +49,8 @@ UNDERSTUDY_READ_SIZE = 16 * 1024
 
 # Control frames and fragments take some tens of microseconds each: so many, then the others run.
 FRAMES_PER_TURN = 64
+# In bytes, which take some tenths of a millisecond: compressed they may have been a thousandth.
+INFLATED_PER_TURN = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +104,8 @@ class Reading(Inbox):
         super().__init__(options.limits)
         self._protocol = protocol
         protocol.frames_per_call = FRAMES_PER_TURN
+        protocol.inflate_per_call = INFLATED_PER_TURN
+        protocol.defer_violations = True
         self._transport = transport
         self._options = options
         self._caretaker = caretaker
@@ -144,7 +151,7 @@ class Reading(Inbox):
     @property
     def _open(self) -> bool:
         """Whether a message may be sent."""
-        return self._protocol.state is State.OPEN and not self._hung_up
+        return self._protocol.state is _OPEN and not self._hung_up
 
     @property
     def _logger(self) -> logging.Logger:
@@ -160,68 +167,13 @@ class Reading(Inbox):
         """Tell whether an understudy may read on."""
         return self._closed_locally or not (self._protocol.held or self._inbox_over(share))
 
-    # The receiver's side of the role
-
-    @trio.lowlevel.enable_ki_protection
-    async def _receive_item(self, by: object | None = None) -> str | bytes | Piece:
-        """Return the next message, or piece while one is streamed.
-
-        Cancellation loses nothing: there is no checkpoint after the item is taken.
-        """
-        if self._receiving or self._streamed_by is not by:
-            raise self._busy()
-        self._receiving = True
-        try:
-            if self._queued:
-                if PACE.due():
-                    await trio.lowlevel.checkpoint()
-                    PACE.restart()
-                else:
-                    await trio.lowlevel.checkpoint_if_cancelled()
-            while not self._queued:
-                await self._read_or_raise()
-            return self._take()
-        finally:
-            self._receiving = False
-            if self._watched:
-                self._left_at = self._caretaker.ticks
-            else:
-                self._caretaker.watch(self)
-            if self._peer_awaited:
-                self._ensure_reader()
-
-    def _busy(self) -> trio.BusyResourceError:
-        if self._receiving:
-            return trio.BusyResourceError("another task is already receiving from this WebSocket")
-        return trio.BusyResourceError("a receive_stream() is open, and its message comes first")
-
-    async def _read_or_raise(self) -> None:
-        self._fail_held()
-        if self._over:
-            await trio.lowlevel.checkpoint()
-            # A message that was cut off must not look like one that is complete.
-            raise self._closed_error(receiving=self._streamed_by is None)
-        if self._understudy is not None:
-            await self._take_role_back()
-        else:
-            await self._read(RECEIVER_READ_SIZE)
-            PACE.restart()
-
     def _fail_held(self) -> None:
         """Fail the connection if a message is held: whoever is here does not want it in pieces."""
         if self._protocol.held:
             self._protocol.fail_held()
             self._after_protocol()
 
-    async def _take_role_back(self) -> None:
-        await trio.lowlevel.checkpoint_if_cancelled()  # whoever leaves at once needs no role
-        assert self._understudy is not None
-        self._understudy.cancel()
-        if self._role_freed is None:
-            self._role_freed = trio.Event()
-        await self._role_freed.wait()
-
-    # The understudy's side
+    # The understudy's side of the role
 
     def _ensure_reader(self) -> None:
         """Call an understudy, unless somebody reads or nothing may be read."""
@@ -262,48 +214,55 @@ class Reading(Inbox):
     async def _read(self, max_bytes: int) -> None:
         if self._protocol.behind:
             await trio.lowlevel.checkpoint()  # a flood must not keep the others waiting
-            self._go_on()
+            PACE.restart()
+            self._parse(b"")
             return
         try:
             data = await self._transport.read(max_bytes)
         except Exception as exc:  # noqa: BLE001 - whatever a stream raises ends this connection alone
             self._end(exc)
         else:
-            self._digest(data)
+            self._digest(data, PACE.restart())
 
-    def _digest(self, data: bytes | bytearray) -> None:
+    def _digest(self, data: bytes | bytearray, now: float) -> None:
         """Act on bytes that were read; ``b""`` is the end of the stream."""
         if self._over:
             return
-        self._last_activity = trio.current_time()
+        self._last_activity = now
         self._bytes_received += len(data)
+        self._parse(data or None)
+
+    def _parse(self, data: bytes | bytearray | None) -> None:
+        """Act on bytes: ``b""`` means those that were read before and not parsed yet."""
+        protocol = self._protocol
         # A message over the limits is held until somebody wants it, for that may be somebody who
         # wants it in pieces; also when it comes together with the message that is waited for.
-        self._protocol.defer_oversized = not self._closed_locally
-        self._handle(self._protocol.receive_data(data or None))
-        self._after_protocol()
-
-    def _go_on(self) -> None:
-        """Act on bytes that were read before and not parsed yet."""
-        if not self._over:
-            self._protocol.defer_oversized = not self._closed_locally
-            self._handle(self._protocol.receive_data(b""))
+        protocol.defer_oversized = not self._closed_locally
+        events = protocol.receive_data(data)
+        # Most often there are messages and nothing else, and then nothing is owed to the peer:
+        # they become the queue, without a look at each in Python.
+        if protocol.state is _OPEN and _MESSAGES.issuperset(map(type, events)):
+            self._messages_received += len(events)
+            self._put_all(cast("list[str | bytes | Piece]", events))
+        else:
+            self._handle(events)
             self._after_protocol()
 
-    def _handle(self, events: Sequence[Event]) -> None:
+    def _handle(self, events: list[Event]) -> None:
+        items: list[str | bytes | Piece] = []
         for event in events:
             if isinstance(event, (str, bytes)):
                 self._messages_received += 1
-                if not self._closed_locally:
-                    self._put(event)
+                items.append(event)
             elif isinstance(event, Piece):
                 self._messages_received += event.final
-                if not self._closed_locally:
-                    self._put(event)
+                items.append(event)
             elif isinstance(event, Pong) and self._pings is not None:
                 latency = self._pings.answer(event.payload, self._last_activity)
                 if latency is not None:
                     self._note_latency(latency)
+        if not self._closed_locally:
+            self._put_all(items)
 
     def _after_protocol(self) -> None:
         """Send what the protocol owes the peer; end when it says so."""

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from trio_ws._close import Close
-from trio_ws._ending import Ending
 from trio_ws._message_streams import MessageSender
 from trio_ws._pace import PACE, checkpoint as paced_checkpoint
 from trio_ws._pings import Pings, SentPing
-from trio_ws.protocol.arguments import checked_control_payload, checked_message
+from trio_ws._receiving import Receiving
+from trio_ws.protocol.arguments import checked_control_payload, checked_payload
+from trio_ws.protocol.state import State
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
     from trio_ws._reading import ConnectionOptions
     from trio_ws._transport import Spawn, Transport
     from trio_ws.protocol.connection import Protocol
+    from trio_ws.protocol.prepared import PreparedMessage
 
 
-class Sending(Ending):
+# A member of an enumeration takes a while to look up.
+_OPEN = State.OPEN
+
+
+class Sending(Receiving):
     """The half of a `WebSocket` that sends."""
 
     __slots__ = ("_messages_sent", "_streaming_out")
@@ -65,16 +71,15 @@ class Sending(Ending):
                 `ClosedLocally`.
             RuntimeError: this very task has a `send_stream` open.
         """
-        checked = checked_message(message, text=text)
-        transport = self._transport
+        payload, is_text = checked_payload(message, text=text)
         others_are_due = PACE.due()
-        if transport.crowded or transport.settles or others_are_due:
-            await self._send_in_turn(checked, others_first=others_are_due)
+        if self._transport.crowded or others_are_due:
+            await self._send_in_turn(payload, text=is_text, others_first=others_are_due)
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
-            self._commit(checked)
+            self._commit(payload, text=is_text)
 
-    async def _send_in_turn(self, message: str | bytes, *, others_first: bool) -> None:
+    async def _send_in_turn(self, payload: bytes, *, text: bool, others_first: bool) -> None:
         if self._transport.turn_taken:
             self._check_not_streaming()
         elif others_first:
@@ -82,8 +87,7 @@ class Sending(Ending):
             PACE.restart()
         await self._transport.wait_room()
         try:
-            self._commit(message)
-            await self._transport.settle()
+            self._commit(payload, text=text)
         finally:
             self._transport.release()
 
@@ -91,13 +95,24 @@ class Sending(Ending):
         if self._streaming_out is trio.lowlevel.current_task():
             raise RuntimeError("leave the send_stream() block before sending another message")
 
-    def _commit(self, message: str | bytes) -> None:
+    def _commit(self, payload: bytes, *, text: bool) -> None:
         # From here on nothing raises Cancelled: the message is sent, or it is not.
-        self._check_writable()
-        frame = self._protocol.send(message)
+        protocol = self._protocol
+        if protocol.state is not _OPEN or self._hung_up:
+            raise self._closed_error(receiving=False)
+        self._write_message(protocol.send_payload(payload, text=text))
+
+    def _write_message(self, frame: bytes) -> None:
         self._transport.write(frame)
         self._messages_sent += 1
         self._bytes_sent += len(frame)
+
+    def _send_prepared(self, message: PreparedMessage) -> bool:
+        """Commit a message if that means no waiting, and tell whether it was; to an open one."""
+        if self._transport.crowded:
+            return False
+        self._write_message(self._protocol.send_prepared(message))
+        return True
 
     def _check_writable(self) -> None:
         if not self._open:
@@ -114,13 +129,11 @@ class Sending(Ending):
                 is open; nothing was sent.
             TypeError, ValueError, ConnectionClosed: as `send`.
         """
-        checked = checked_message(message, text=text)
+        payload, is_text = checked_payload(message, text=text)
         self._check_writable()
-        transport = self._transport
-        if self._streaming_out or transport.full or transport.senders_waiting:
+        if self._transport.crowded:
             raise trio.WouldBlock
-        self._commit(checked)
-        transport.flush_soon()
+        self._commit(payload, text=is_text)
 
     @asynccontextmanager
     async def send_stream(self, *, text: bool) -> AsyncGenerator[MessageSender, None]:
@@ -163,8 +176,6 @@ class Sending(Ending):
         frame = self._protocol.send_fragment(part, text=text, final=final)
         self._transport.write(frame)
         self._bytes_sent += len(frame)
-        if self._transport.settles:
-            await self._transport.settle()
 
     # Pings
 
