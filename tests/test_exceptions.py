@@ -19,6 +19,7 @@ from trio_ws._exceptions import (
     HandshakeError,
     HandshakeTimeout,
     InvalidURL,
+    ProxyError,
     TLSFailed,
     WebSocketError,
 )
@@ -37,6 +38,7 @@ EXCEPTIONS: list[WebSocketError] = [
     ConnectionRejected(Response(403, {"X-Reason": "age"}, "too young")),
     HandshakeTimeout("tls", 2.5),
     TLSFailed("self-signed certificate"),
+    ProxyError("the proxy answered with", "tunnel", response=Response(407, (), "who?")),
     InvalidURL("ftp://host/", "no WebSocket URL"),
 ]
 
@@ -60,6 +62,7 @@ every_exception = pytest.mark.parametrize(
         (ConnectionRejected, (HandshakeError,)),
         (HandshakeTimeout, (HandshakeError, TimeoutError)),
         (TLSFailed, (HandshakeError,)),
+        (ProxyError, (HandshakeError,)),
         (InvalidURL, (WebSocketError, ValueError)),
     ],
 )
@@ -246,18 +249,50 @@ def test_connection_rejected_is_one_bounded_line_whatever_the_body(
     ("phase", "text"),
     [
         ("connect", "the name lookup and the TCP connection did not succeed within 2.5 seconds"),
+        ("proxy", "the proxy did not connect us within 2.5 seconds"),
         ("tls", "the TLS handshake was not completed within 2.5 seconds"),
         ("handshake", "the opening handshake was not completed within 2.5 seconds"),
     ],
 )
 def test_handshake_timeout_names_its_phase(
-    phase: Literal["connect", "tls", "handshake"], text: str
+    phase: Literal["connect", "proxy", "tls", "handshake"], text: str
 ) -> None:
     """It says how far it had come, and is no OSError with a number."""
     exc = HandshakeTimeout(phase, 2.5)
     assert (exc.phase, exc.seconds) == (phase, 2.5)
     assert str(exc) == text
     assert exc.errno is None
+
+
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("/elsewhere", "'/elsewhere'"),
+        ("https://user:secret@host/", "'https://***@host/'"),
+        ("/" + "x" * 300, "'/" + "x" * 199 + "'..."),
+    ],
+)
+def test_rejection_shows_where_it_redirects(location: str, shown: str) -> None:
+    """Without a password, and not at any length."""
+    exc = ConnectionRejected(Response(302, {"Location": location}))
+    assert str(exc) == f"the request was answered with 302 (Found), a redirect to {shown}"
+
+
+@pytest.mark.parametrize("response", [Response(302), Response(201, {"Location": "/elsewhere"})])
+def test_rejection_without_a_redirect_shows_none(response: Response) -> None:
+    """With other statuses a Location means something else."""
+    assert "redirect" not in str(ConnectionRejected(response))
+
+
+def test_proxy_error_has_facts() -> None:
+    """What failed, and what was answered."""
+    exc = ProxyError("the proxy answered with", "tunnel", response=Response(407, (), "who?"))
+    expected = "the proxy answered with 407 (Proxy Authentication Required): 'who?'"
+    assert str(exc) == expected
+    assert (exc.phase, exc.reply) == ("tunnel", None)
+    assert exc.response is not None
+    other = ProxyError("no", "connect", reply=5)
+    assert (str(other), other.phase, other.response, other.reply) == ("no", "connect", None, 5)
 
 
 # InvalidURL

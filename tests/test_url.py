@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from trio_ws._exceptions import InvalidURL
-from trio_ws._url import WebSocketURL, parse_url
+from trio_ws._url import WebSocketURL, parse_proxy_url, parse_url
 from trio_ws.protocol.http import parse_authority
 
 
@@ -379,3 +379,101 @@ def test_any_user_and_password_are_sent_or_refused(user: str, password: str) -> 
         assert ":" in user or re.search(r"[\x00-\x1f\x7f]", user + password)
     else:
         assert url.authorization == basic(f"{user}:{password}")
+
+
+# Proxies
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://proxy.example", "http://proxy.example:80"),
+        ("HTTP://Proxy.Example:3128/", "http://proxy.example:3128"),
+        ("https://proxy.example", "https://proxy.example:443"),
+        ("socks5://proxy.example", "socks5://proxy.example:1080"),
+        ("socks5h://[0::1]:9050", "socks5h://[::1]:9050"),
+        ("socks4://127.0.0.1", "socks4://127.0.0.1:1080"),
+        ("socks4a://localhost:", "socks4a://localhost:1080"),
+        ("http://user:secret@proxy.example:3128", "http://proxy.example:3128"),
+    ],
+)
+def test_proxy_as_text_is_its_url_without_credentials(url: str, expected: str) -> None:
+    """Its port is always there, for the defaults differ from program to program."""
+    proxy = parse_proxy_url(url)
+    assert str(proxy) == expected
+    assert "secret" not in repr(proxy)
+
+
+@pytest.mark.parametrize(
+    ("url", "user", "password"),
+    [
+        ("http://proxy.example", None, None),
+        ("http://@proxy.example", None, None),
+        ("http://user@proxy.example", "user", ""),
+        ("http://user:@proxy.example", "user", ""),
+        ("http://:secret@proxy.example", "", "secret"),
+        ("http://us%40er:se%3Acr%2Fet@proxy.example", "us@er", "se:cr/et"),
+        ("http://%C3%A9:%C3%A8@proxy.example", "é", "è"),
+        ("socks5://user:secret@proxy.example", "user", "secret"),
+        (f"socks5://{'u' * 255}:{'p' * 255}@proxy.example", "u" * 255, "p" * 255),
+        ("socks4://user@proxy.example", "user", ""),
+    ],
+)
+def test_proxy_has_credentials(url: str, user: str | None, password: str | None) -> None:
+    """Decoded, for SOCKS sends them as they are."""
+    proxy = parse_proxy_url(url)
+    assert (proxy.user, proxy.password) == (user, password)
+
+
+@pytest.mark.parametrize(
+    ("url", "authorization"),
+    [
+        ("http://proxy.example", None),
+        ("http://user@proxy.example", "Basic dXNlcjo="),
+        ("https://Aladdin:open%20sesame@proxy.example", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+    ],
+)
+def test_proxy_has_an_authorization(url: str, authorization: str | None) -> None:
+    """The example is that of RFC 7617 section 2."""
+    assert parse_proxy_url(url).authorization == authorization
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("", "begins with one of"),
+        ("proxy.example:3128", "begins with one of"),
+        ("ws://proxy.example", "begins with one of"),
+        ("socks://proxy.example", "begins with one of"),
+        ("http:proxy.example", "begins with one of"),
+        ("http://", "no host"),
+        ("http://:3128", "no host"),
+        ("http://proxy.example/path", "ends with its port"),
+        ("http://proxy.example?query", "ends with its port"),
+        ("http://proxy.example/?query", "ends with its port"),
+        ("http://proxy.example:0", "from 1 to 65535"),
+        ("http://proxy.example:x", "from 1 to 65535"),
+        ("http://proxy example", "whitespace"),
+        ("http://user:sec#ret@proxy.example", "#"),
+        ("http://user:sec/ret@proxy.example", "ends with its port"),
+        ("http://user:sec@ret@proxy.example", "written %40"),
+        ("http://user:%00secret@proxy.example", "without control characters"),
+        ("http://user:secret%FF@proxy.example", "must be UTF-8"),
+        ("socks5://user@proxy.example", "1 to 255 bytes"),
+        ("socks5h://:secret@proxy.example", "1 to 255 bytes"),
+        (f"socks5://user:{'secret' * 50}@proxy.example", "1 to 255 bytes"),
+        ("socks4://user:secret@proxy.example", "no password"),
+        ("socks4a://us%C3%A9r@proxy.example", "in ASCII"),
+    ],
+)
+def test_proxy_that_is_none_is_refused(url: str, problem: str) -> None:
+    """Before anything is connected to, and without its password."""
+    with pytest.raises(InvalidURL, match=problem) as caught:
+        parse_proxy_url(url)
+    assert "secret" not in f"{caught.value!r}{caught.value.url}"
+
+
+def test_proxy_that_is_no_text_is_refused() -> None:
+    """It is a mistake of another kind."""
+    with pytest.raises(TypeError, match="must be a str"):
+        parse_proxy_url(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -8,7 +8,8 @@ WebSocketError
 ├── HandshakeError
 │   ├── ConnectionRejected                                   answered with another response
 │   ├── HandshakeTimeout     also TimeoutError
-│   └── TLSFailed
+│   ├── TLSFailed
+│   └── ProxyError                                           the proxy did not connect us
 └── InvalidURL               also ValueError
 
 Invariant: a message made here is one line of bounded length, with a peer's text in it only as a
@@ -28,6 +29,8 @@ from trio_ws._close import Close, CloseCode
 
 if TYPE_CHECKING:
     from trio_ws.protocol.http import Response
+
+Phase = Literal["connect", "proxy", "tls", "handshake"]
 
 # How much of a response's body, in bytes, or of a URL, in characters, a message shows.
 _MAX_SHOWN = 200
@@ -96,7 +99,8 @@ class ClosedLocally(ConnectionClosed, trio.ClosedResourceError):
 class HandshakeError(WebSocketError):
     """The opening handshake failed; of this very class when the peer does not speak WebSocket.
 
-    For example, what came is no HTTP response, or the stream ended before there was one.
+    For example, what came is no HTTP response, or the stream ended before there was one; then
+    ``__cause__`` is the transport's error, or `EOFError` where the server just hung up.
     """
 
     def __init__(self, message: str) -> None:
@@ -110,20 +114,24 @@ class ConnectionRejected(HandshakeError):
     """The response: status, headers and body, the body cut at ``Limits.max_error_body``."""
 
     def __init__(self, response: Response) -> None:
-        super().__init__(f"the request was answered with {_summary(response)}")
+        summary = _summary(response)
+        if 300 <= response.status <= 399 and (location := response.headers.get("Location")):
+            summary += f", a redirect to {_shown(_without_credentials(location))}"
+        super().__init__(f"the request was answered with {summary}")
         self.response = response
 
 
 class HandshakeTimeout(HandshakeError, TimeoutError):
     """The connection was not open within ``Timeouts.open``."""
 
-    phase: Literal["connect", "tls", "handshake"]
-    """What it had come to: "connect" (name lookup and TCP), "tls" or "handshake" (HTTP)."""
+    phase: Phase
+    """What it had come to: "connect" (name lookup and TCP), "proxy" (to it, and through it),
+    "tls" or "handshake" (HTTP)."""
 
     seconds: float
     """How long it was given, in seconds."""
 
-    def __init__(self, phase: Literal["connect", "tls", "handshake"], seconds: float) -> None:
+    def __init__(self, phase: Phase, seconds: float) -> None:
         super().__init__(f"{_UNFINISHED[phase]} within {seconds:g} seconds")
         self.phase = phase
         self.seconds = seconds
@@ -131,6 +139,38 @@ class HandshakeTimeout(HandshakeError, TimeoutError):
 
 class TLSFailed(HandshakeError):
     """TLS could not be established; ``__cause__`` is what ``ssl`` says about it."""
+
+
+class ProxyError(HandshakeError):
+    """The proxy could not be reached, or did not connect us; nothing was sent to the server.
+
+    ``__cause__`` is the transport's error, where it was one.
+    """
+
+    phase: Literal["connect", "tls", "tunnel"]
+    """What failed: "connect" (name lookup of the proxy and TCP to it), "tls" (with the proxy), or
+    "tunnel" (what it answered)."""
+
+    response: Response | None
+    """What an HTTP proxy answered instead of connecting us: 407 for wrong credentials, say."""
+
+    reply: int | None
+    """The code of a SOCKS proxy's reply, if there was one (RFC 1928 section 6)."""
+
+    def __init__(
+        self,
+        message: str,
+        phase: Literal["connect", "tls", "tunnel"],
+        *,
+        response: Response | None = None,
+        reply: int | None = None,
+    ) -> None:
+        if response is not None:
+            message = f"{message} {_summary(response)}"
+        super().__init__(message)
+        self.phase = phase
+        self.response = response
+        self.reply = reply
 
 
 class InvalidURL(WebSocketError, ValueError):
@@ -148,8 +188,9 @@ class InvalidURL(WebSocketError, ValueError):
         super().__init__(f"{_shown(self.url)}: {problem}")
 
 
-_UNFINISHED = {
+_UNFINISHED: dict[Phase, str] = {
     "connect": "the name lookup and the TCP connection did not succeed",
+    "proxy": "the proxy did not connect us",
     "tls": "the TLS handshake was not completed",
     "handshake": "the opening handshake was not completed",
 }

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from trio_ws._exceptions import ConnectionClosed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from trio_ws._connection import WebSocket
 
     Group = BaseExceptionGroup[BaseException]
 
@@ -32,3 +36,8 @@ def part(
     if rest is None:
         return group, None
     return (matching, rest) if matching is not None else (None, group)
+
+
+def without_own_closing(error: BaseException, websocket: WebSocket) -> BaseException | None:
+    """Split off every `ConnectionClosed` of this connection: that is a normal end."""
+    return part(error, lambda exc: isinstance(exc, ConnectionClosed) and websocket._owns(exc))[1]

@@ -1,11 +1,12 @@
-"""WebSocket URLs: what a client connects to, asks for and proves itself with.
+"""URLs: what a client connects to, asks for and proves itself with, and the proxy it goes through.
 
-Lives here: `parse_url`, the only door for URLs, and the value it makes.  What is not plainly a URL
-of RFC 6455 section 3 is refused, never repaired: a URL that two parsers read differently leads
-somewhere else than its reader thought.  (Only the path and the query are made ASCII.)
+Lives here: `parse_url` and `parse_proxy_url`, the only doors for URLs, and the values they make.
+What is not plainly a URL of RFC 6455 section 3 is refused, never repaired: a URL that two parsers
+read differently leads somewhere else than its reader thought.  (Only the path and the query are
+made ASCII.)
 
-Invariant: every field of a `WebSocketURL` is ASCII that can go into a request as it is, and the
-password is in ``authorization`` alone, which no text form shows.
+Invariant: every field of a `WebSocketURL` is ASCII that can go into a request as it is, and a
+password is in ``authorization`` or ``password`` alone, which no text form shows.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import base64
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
 from trio_ws._exceptions import InvalidURL
 
 # Neither control characters, whitespace of any script, nor halves of characters (surrogates).
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\s\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 # RFC 3986 section 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@", then "/" between
@@ -31,6 +34,17 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<ip6>[^\[\]]*)\]|(?P<name>[^:\[\]]*))(?::(
 _PORT = re.compile(r"[0-9]{1,5}")
 _DEFAULT_PORT = {False: 80, True: 443}
 _MAX_PORT = 65535
+
+# Of HTTP that of the scheme, of SOCKS that of the registry.
+_PROXY_PORT: Final = {
+    "http": 80,
+    "https": 443,
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+}
+_MAX_SOCKS5_CREDENTIAL = 255  # bytes: one gives the length (RFC 1929 section 2)
 
 # What DNS and local resolvers take: labels without a hyphen at either end, underscores as the names
 # of containers have.  A dot at the end says that the name is complete.
@@ -70,11 +84,44 @@ class WebSocketURL:
         """The value of the Host header: host, and the port unless it is the scheme's default."""
         # '/host/ plus optionally ":" followed by /port/ (when not using the default port)' (RFC
         # 6455 section 4.1).
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORT[self.secure] else f"{host}:{self.port}"
+        host = _in_brackets(self.host)
+        return host if self.port == _DEFAULT_PORT[self.secure] else self.authority
+
+    @property
+    def authority(self) -> str:
+        """Host and port, which is always there: what a proxy is asked to connect to."""
+        return f"{_in_brackets(self.host)}:{self.port}"
 
     def __str__(self) -> str:
         return f"{'wss' if self.secure else 'ws'}://{self.host_header}{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyURL:
+    """A proxy; made by `parse_proxy_url`.  As text it is the URL without user and password."""
+
+    scheme: str
+    """``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``."""
+
+    host: str
+    """As `WebSocketURL.host`."""
+
+    port: int
+    """The port, the scheme's default (80, 443, 1080) if the URL has none."""
+
+    user: str | None = field(default=None, repr=False)
+    """Who we are to the proxy; ``None`` if the URL does not say."""
+
+    password: str | None = field(default=None, repr=False)
+    """What goes with it, "" if there is none."""
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of the Proxy-Authorization header that these make: Basic (RFC 7617)."""
+        return None if self.user is None else _basic(self.user, self.password or "")
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{_in_brackets(self.host)}:{self.port}"
 
 
 def parse_url(url: str) -> WebSocketURL:
@@ -100,8 +147,44 @@ def parse_url(url: str) -> WebSocketURL:
         host=host,
         port=_DEFAULT_PORT[secure] if port is None else port,
         target=target,
-        authorization=_basic(url, userinfo) if userinfo else None,
+        authorization=_basic(*_credentials(url, userinfo)) if userinfo else None,
     )
+
+
+def parse_proxy_url(url: str) -> ProxyURL:
+    """Take the URL of a proxy apart.
+
+    Raises:
+        TypeError: it is no `str`.
+        InvalidURL: it is another kind of URL, has more to it than a proxy has use for, or
+            credentials that its protocol cannot carry.
+    """
+    _check_text(url)
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or scheme not in _PROXY_PORT:
+        raise InvalidURL(url, f"the URL of a proxy begins with one of {', '.join(_PROXY_PORT)}")
+    if rest.partition("/")[2] or "?" in rest:
+        raise InvalidURL(url, "the URL of a proxy ends with its port")
+    userinfo, _, host_and_port = rest.removesuffix("/").rpartition("@")
+    host, port = _parse_host_and_port(url, host_and_port)
+    user, password = _credentials(url, userinfo) if userinfo else (None, None)
+    if user is not None and password is not None:
+        _check_socks_credentials(url, scheme, user, password)
+    return ProxyURL(scheme, host, port or _PROXY_PORT[scheme], user, password)
+
+
+def _check_socks_credentials(url: str, scheme: str, user: str, password: str) -> None:
+    if scheme.startswith("socks4") and (password or not user.isascii()):
+        raise InvalidURL(url, "SOCKS4 has no password, and a user in ASCII")
+    if scheme.startswith("socks5") and not all(
+        1 <= len(each.encode()) <= _MAX_SOCKS5_CREDENTIAL for each in (user, password)
+    ):
+        raise InvalidURL(url, "for SOCKS5, user and password have from 1 to 255 bytes each")
+
+
+def _in_brackets(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _check_text(url: object) -> None:
@@ -204,8 +287,8 @@ def _idna(url: str, name: str) -> str:
     raise InvalidURL(url, "the host cannot be encoded by IDNA")
 
 
-def _basic(url: str, userinfo: str) -> str:
-    """Return user and password as RFC 7617 section 2 has it, in UTF-8."""
+def _credentials(url: str, userinfo: str) -> tuple[str, str]:
+    """Return user and password, such as RFC 7617 section 2 can carry."""
     if "@" in userinfo:
         raise InvalidURL(url, "there is an @ in the user or the password; it is written %40")
     user, _, password = (unquote_to_bytes(part) for part in userinfo.partition(":"))
@@ -213,15 +296,16 @@ def _basic(url: str, userinfo: str) -> str:
     # a colon character is invalid" (RFC 7617 section 2).
     if b":" in user:
         raise InvalidURL(url, "a user with a colon in it cannot be sent")
-    credentials = user + b":" + password
-    if any(byte < 0x20 or byte == 0x7F for byte in credentials) or not _is_utf8(credentials):
-        raise InvalidURL(url, "user and password must be UTF-8 without control characters")
-    return f"Basic {base64.b64encode(credentials).decode('ascii')}"
-
-
-def _is_utf8(data: bytes) -> bool:
     try:
-        data.decode()
+        decoded = user.decode(), password.decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        pass  # as in _parse_ip6
+    else:
+        if not _CONTROL.search(decoded[0] + decoded[1]):
+            return decoded
+    raise InvalidURL(url, "user and password must be UTF-8 without control characters")
+
+
+def _basic(user: str, password: str) -> str:
+    """Return them as RFC 7617 section 2 has it, in UTF-8."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode('ascii')}"

@@ -1,0 +1,188 @@
+"""One client connection on its way to being open: connect, shake hands, follow redirects.
+
+How the stream comes about is somebody else's business (``_connecting``), so is what a redirect
+means (``_redirects``).  Invariant: all of it together takes ``timeouts.open`` at most, and what is
+not returned is closed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from trio_ws._caretaker import Caretaker
+from trio_ws._connection import WebSocket
+from trio_ws._exceptions import ConnectionRejected, HandshakeError, HandshakeTimeout, Phase
+from trio_ws._options import (
+    Compression,
+    Keepalive,
+    Limits,
+    Timeouts,
+    check_options,
+    checked_compression,
+)
+from trio_ws._reading import ConnectionOptions
+from trio_ws._redirects import redirected
+from trio_ws._transport import (
+    HANDSHAKE_READ_SIZE,
+    Spawn,
+    close_forcefully,
+    make_transport,
+    socket_addresses,
+    tls_info,
+)
+from trio_ws._url import WebSocketURL
+from trio_ws.protocol.connection import Protocol
+from trio_ws.protocol.handshake import ClientHandshake
+from trio_ws.protocol.http import Headers, TLSInfo
+from trio_ws.protocol.state import Role, State
+
+if TYPE_CHECKING:
+    from trio_ws.protocol.http import HeadersLike
+
+logger = logging.getLogger("trio_ws.client")
+
+Enter = Callable[[Phase], None]
+
+Connect = Callable[[WebSocketURL, Enter], Awaitable[trio.abc.Stream]]
+"""Connects to the host of a URL, with TLS if there is to be any, and says which phase it enters."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpeningOptions:
+    """`ClientOptions` with their defaults."""
+
+    subprotocols: Sequence[str] = ()
+    headers: HeadersLike = ()
+    origin: str | None = None
+    compression: Compression = None
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    keepalive: Keepalive = Keepalive()
+
+    def __post_init__(self) -> None:
+        check_options(self.limits, self.timeouts, self.keepalive)
+
+    def handshake(self, url: WebSocketURL, headers: Headers) -> ClientHandshake:
+        """Return an opening handshake that asks for this."""
+        return ClientHandshake(
+            url,
+            subprotocols=self.subprotocols,
+            headers=headers,
+            origin=self.origin,
+            compression=checked_compression(self.compression),
+            limits=self.limits,
+        )
+
+    @property
+    def connection(self) -> ConnectionOptions:
+        """What an open connection goes by."""
+        return ConnectionOptions(self.limits, self.timeouts, self.keepalive, logger)
+
+
+class Opening:
+    """A way to open a connection, any number of times; its arguments were checked."""
+
+    def __init__(
+        self,
+        url: WebSocketURL,
+        connect: Connect,
+        options: OpeningOptions,
+        *,
+        max_redirects: int = 0,
+        proxied: bool = False,
+    ) -> None:
+        self.url = url
+        self._connect = connect
+        self._options = options
+        self._headers = Headers(options.headers)
+        if max_redirects < 0:
+            raise ValueError(f"max_redirects must be 0 or more, not {max_redirects!r}")
+        self._max_redirects = max_redirects
+        self._proxied = proxied
+        self._phase: Phase = "connect"
+        options.handshake(url, self._headers)  # raises for what cannot make a request
+
+    @trio.lowlevel.enable_ki_protection
+    async def open(self, spawn: Spawn) -> WebSocket:
+        """Connect and shake hands; what runs in the background is started with ``spawn``."""
+        timeout = self._options.timeouts.open
+        with trio.move_on_after(timeout):
+            return await self._follow(spawn)
+        raise HandshakeTimeout(self._phase, timeout)
+
+    async def _follow(self, spawn: Spawn) -> WebSocket:
+        """Open a connection where the URL says, or where the server there sends us."""
+        url, headers, hops = self.url, self._headers, 0
+        while True:
+            try:
+                return await self._open(url, headers, spawn)
+            except ConnectionRejected as exc:
+                redirect = redirected(url, headers, exc.response)
+                if redirect is None or hops >= self._max_redirects:
+                    raise
+            (url, headers), hops = redirect, hops + 1
+
+    async def _open(self, url: WebSocketURL, headers: Headers, spawn: Spawn) -> WebSocket:
+        self._enter("connect")
+        stream = await self._connect(url, self._enter)
+        try:
+            self._enter("handshake")
+            handshake = self._options.handshake(url, headers)
+            await _shake_hands(stream, handshake)
+            # TLS to a proxy alone is none to the server.
+            tls = tls_info(stream) if url.secure or not self._proxied else None
+            return self._websocket(stream, handshake, tls, spawn)
+        except BaseException:
+            await close_forcefully(stream)
+            raise
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+
+    def _websocket(
+        self,
+        stream: trio.abc.Stream,
+        handshake: ClientHandshake,
+        tls: TLSInfo | None,
+        spawn: Spawn,
+    ) -> WebSocket:
+        options = self._options
+        assert handshake.response is not None
+        local, peer = socket_addresses(stream)
+        websocket = WebSocket(
+            Protocol(Role.CLIENT, options.limits, handshake.compression),
+            make_transport(stream, spawn, limits=options.limits, timeouts=options.timeouts),
+            request=handshake.request.with_connection(local, peer, tls),
+            response=handshake.response,
+            subprotocol=handshake.subprotocol,
+            context=None,
+            options=options.connection,
+            caretaker=Caretaker(spawn),
+            spawn=spawn,
+        )
+        websocket._begin(handshake.trailing_data)
+        return websocket
+
+
+async def _shake_hands(stream: trio.abc.Stream, handshake: ClientHandshake) -> None:
+    data = b""
+    try:
+        await stream.send_all(handshake.data_to_send())
+        while handshake.state is State.CONNECTING:
+            data = bytes(await stream.receive_some(HANDSHAKE_READ_SIZE))
+            handshake.receive_data(data or None)
+    except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
+        problem = f"the connection broke before the server answered: {exc.__cause__ or exc}"
+        raise HandshakeError(problem) from exc
+    error, handshake.error = handshake.error, None
+    if error is not None:
+        answered = data or isinstance(error, ConnectionRejected)
+        try:
+            raise error from (None if answered else EOFError("the server hung up"))
+        finally:
+            del error  # its traceback refers to this frame: no cycle
