@@ -6,7 +6,6 @@ answers a request deserves the sans-I/O layer knows; what becomes of the WebSock
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -16,9 +15,11 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
 
 import trio
 
+from trio_ws._awaiting import awaited
 from trio_ws._connection import WebSocket
 from trio_ws._exceptions import ConnectionRejected, HandshakeError
 from trio_ws._groups import is_failure, part
+from trio_ws._options import Deflate
 from trio_ws._reading import ConnectionOptions
 from trio_ws._transport import (
     HANDSHAKE_READ_SIZE,
@@ -53,6 +54,7 @@ class AcceptOptions:
     subprotocols: Sequence[str]
     origins: Origins
     process_request: ProcessRequest | None
+    compression: Deflate | None
 
 
 class Acceptance:
@@ -68,6 +70,7 @@ class Acceptance:
             limits=options.connection.limits,
             subprotocols=options.subprotocols,
             origins=options.origins,
+            compression=options.compression,
             local_address=local,
             peer_address=peer,
             tls=tls_info(stream),
@@ -109,7 +112,7 @@ class Acceptance:
             self._stream, spawn, limits=options.limits, timeouts=options.timeouts
         )
         websocket = WebSocket(
-            Protocol(Role.SERVER, options.limits),
+            Protocol(Role.SERVER, options.limits, handshake.compression),
             transport,
             request=handshake.request,
             response=handshake.response,
@@ -213,8 +216,7 @@ async def finish_tls(stream: trio.abc.Stream) -> None:
 
 @trio.lowlevel.disable_ki_protection
 async def _called(process_request: ProcessRequest, request: Request) -> object:
-    answer = process_request(request)
-    return await answer if inspect.isawaitable(answer) else answer
+    return await awaited(process_request(request))
 
 
 def _checked_decision(decision: object) -> Decision:

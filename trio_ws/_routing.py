@@ -1,0 +1,148 @@
+"""Paths to handlers: one server, several kinds of connections, and plain pages beside them.
+
+Lives here: which function serves a path.  How paths are matched is werkzeug's business
+(extra ``routing``); what a handshake must be, that of ``protocol``.
+
+Invariant: a router keeps no state of requests; matching the same request twice gives the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+
+from trio_ws._awaiting import awaited
+from trio_ws.protocol.http import Request, Response
+
+if TYPE_CHECKING:
+    from werkzeug.routing import BaseConverter
+
+    from trio_ws._accepting import Decision, ProcessRequest
+    from trio_ws._connection import WebSocket
+
+_AnyHandler = TypeVar("_AnyHandler", bound=Callable[..., object])
+
+
+class _Route(NamedTuple):
+    """Who serves a path."""
+
+    handler: Callable[..., object]
+    process_request: ProcessRequest | None
+    is_websocket: bool
+
+
+class Router:
+    """Serve several paths, each by its own handler.
+
+    Give the router to a server twice, as its handler and as what answers requests::
+
+        router = Router()
+
+        @router.websocket("/rooms/<name>")
+        async def room(ws: WebSocket, name: str) -> None: ...
+
+        @router.page("/health")
+        def health(request: Request) -> Response: ...
+
+        serve = partial(serve_websocket, process_request=router.process_request)
+        await serve(router, "localhost", 8000)
+
+    Rules are those of `werkzeug.routing`: ``<name>`` is a segment of the path, ``<int:number>`` or
+    ``<path:rest>`` go through a converter, and what they take becomes keyword arguments.  A slash
+    at the end makes no difference.  A path that no rule matches is answered 404,
+    a page's path asked for as a WebSocket too; a WebSocket's path asked for as a page 426.
+
+    Args:
+        process_request: asked about each request for which there is a route, before it is served;
+            as the server's own ``process_request``: ``None`` goes on, a `Response` is answered
+            instead.  A route may name another one.
+        converters: more converters for rules, by name.
+
+    Raises:
+        ImportError: werkzeug is not installed.
+    """
+
+    __slots__ = ("_process_request", "_rules")
+
+    def __init__(
+        self,
+        *,
+        process_request: ProcessRequest | None = None,
+        converters: Mapping[str, type[BaseConverter]] | None = None,
+    ) -> None:
+        try:
+            # Here, because it takes a while and few servers have several paths.
+            from trio_ws._rules import Rules  # noqa: PLC0415
+        except ImportError as exc:
+            raise ImportError("Router needs werkzeug: pip install 'trio_ws[routing]'") from exc
+        self._process_request = process_request
+        self._rules: Rules[_Route] = Rules(converters)
+
+    def websocket(
+        self, rule: str, *, process_request: ProcessRequest | None = None
+    ) -> Callable[[_AnyHandler], _AnyHandler]:
+        """Serve the WebSockets of a path by the function below: ``await handler(ws, **taken)``.
+
+        Args:
+            rule: the path, as `werkzeug.routing.Rule` reads it.
+            process_request: asked about requests of this route in place of the router's.
+
+        Raises:
+            ValueError, LookupError: the rule is malformed, or names an unknown converter.
+        """
+        return self._adder(rule, process_request, websocket=True)
+
+    def page(
+        self, rule: str, *, process_request: ProcessRequest | None = None
+    ) -> Callable[[_AnyHandler], _AnyHandler]:
+        """Answer plain GET requests for a path by the function below.
+
+        It is called as ``handler(request, **taken)``, may be async, and returns a `Response`.  A
+        HEAD request gets the same without the body.
+
+        Args:
+            rule: the path, as `werkzeug.routing.Rule` reads it.
+            process_request: asked about requests of this route in place of the router's.
+
+        Raises:
+            ValueError, LookupError: the rule is malformed, or names an unknown converter.
+        """
+        return self._adder(rule, process_request, websocket=False)
+
+    async def process_request(self, request: Request) -> Decision:
+        """Answer a request, or let the handshake go on: for the server's ``process_request``."""
+        found = self._rules.match(request.path, websocket=request.is_upgrade)
+        if found is None:
+            if not request.is_upgrade and self._rules.match(request.path, websocket=True):
+                return None  # a page asked for where there is a WebSocket: the server knows better
+            return Response(404, body="there is nothing at this path")
+        route, taken = found
+        asked = route.process_request or self._process_request
+        decision = None if asked is None else await awaited(asked(request))
+        if route.is_websocket or isinstance(decision, Response):
+            return cast("Decision", decision)
+        answer = await awaited(route.handler(request, **taken))
+        if not isinstance(answer, Response):
+            raise TypeError(f"a page must return a Response, not {answer!r:.100}")
+        return answer
+
+    async def __call__(self, ws: WebSocket) -> None:
+        """Serve a WebSocket by the handler of its path: the handler for the server."""
+        found = self._rules.match(ws.request.path, websocket=True)
+        if found is None:
+            raise RuntimeError(
+                f"there is no route for {ws.request.path!r:.200}: a server whose handler is a"
+                " router needs its process_request too"
+            )
+        route, taken = found
+        await awaited(route.handler(ws, **taken))
+
+    def _adder(
+        self, rule: str, process_request: ProcessRequest | None, *, websocket: bool
+    ) -> Callable[[_AnyHandler], _AnyHandler]:
+        def add(handler: _AnyHandler) -> _AnyHandler:
+            route = _Route(handler, process_request, websocket)
+            self._rules.add(rule, route, websocket=websocket)
+            return handler
+
+        return add
