@@ -164,7 +164,11 @@ async def open_peer(server: MemoryServer, target: str = "/") -> ScriptedPeer:
 
 async def connect(server: Server, tls: TLSContexts | None = None) -> ScriptedPeer:
     """Connect to a server on loopback, begin TLS if asked to, and return the client's end."""
-    stream: trio.abc.Stream = await trio.open_tcp_stream(LOOPBACK, server.port)
+    return client_peer(await trio.open_tcp_stream(LOOPBACK, server.port), tls)
+
+
+def client_peer(stream: trio.abc.Stream, tls: TLSContexts | None) -> ScriptedPeer:
+    """Return the client's end of a connected stream, with TLS if asked to."""
     if tls is not None:
         stream = trio.SSLStream(
             stream, tls.client, server_hostname="localhost", https_compatible=True

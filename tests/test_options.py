@@ -5,11 +5,15 @@ import dataclasses
 import math
 import pickle
 from fractions import Fraction
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from tests.servers import echo
+from trio_ws import open_websocket_url, serve_websocket_listeners
 from trio_ws._options import Keepalive, Limits, Timeouts
+from trio_ws.testing import MemoryListener
 
 Options = Limits | Timeouts | Keepalive
 
@@ -190,3 +194,15 @@ def test_options_keep_a_value_or_raise(
             assert f"{each.__name__}.{field}" in str(exc)  # noqa: PT017 - either way is right
         else:
             assert getattr(options, field) is value
+
+
+@pytest.mark.parametrize("name", ["limits", "timeouts", "keepalive"])
+async def test_number_in_place_of_options_is_refused(name: str) -> None:
+    """``timeouts=5`` is a likely mistake: it is told by name, before anything is done."""
+    message = f"^{name} must be a {name.title()}, not 5$"
+    wrong: Any = {name: 5}
+    with pytest.raises(TypeError, match=message):
+        async with open_websocket_url("ws://localhost:1/", **wrong):
+            pytest.fail("it was opened")
+    with pytest.raises(TypeError, match=message):
+        await serve_websocket_listeners(echo, [MemoryListener()], **wrong)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import trio
@@ -45,6 +46,7 @@ from trio_ws import (
     wrap_client_stream,
     wrap_server_stream,
 )
+from trio_ws._accepting import LINGER_SECONDS
 from trio_ws.testing import (
     BoundedStream,
     MemoryListener,
@@ -680,15 +682,51 @@ async def test_wrapped_stream_whose_block_is_cancelled_is_closed_with_1001() -> 
 async def test_wrapped_stream_without_a_request_is_a_timeout(
     sent: bytes, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """In the phase in which it was, after ``timeouts.open``."""
+    """In the phase in which it was, after ``timeouts.open``; the client is told."""
     near, far = bounded_stream_pair()
     await near.send_all(sent)
     with pytest.raises(HandshakeTimeout) as caught:
         async with wrap_server_stream(far, timeouts=Timeouts(open=7)):
             pass
     assert (caught.value.phase, caught.value.seconds) == ("handshake", 7)
-    assert trio.current_time() == 7
-    assert await near.receive_some() == b""
+    assert 7 <= trio.current_time() <= 7 + LINGER_SECONDS
+    async with ScriptedPeer(near, "client") as peer:
+        assert (await answered(peer))[0].status == 408
+
+
+async def test_wrapped_stream_whose_request_takes_too_long_to_judge_is_a_timeout(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """The client, which has done its part, is told that it was not its fault."""
+
+    async def process_request(request: Request) -> None:
+        await trio.sleep_forever()
+
+    near, far = bounded_stream_pair()
+    await near.send_all(upgrade_request())
+    with pytest.raises(HandshakeTimeout):
+        async with wrap_server_stream(far, process_request=process_request):
+            pass
+    async with ScriptedPeer(near, "client") as peer:
+        assert (await answered(peer))[0].status == 503
+
+
+async def test_looking_for_room_does_not_look_at_every_connection(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """With very many connections each handshake would take longer than the one before."""
+    async with serve_memory(echo, max_connections=3) as server:
+        peers = [await open_peer(server) for _ in range(2)]
+        memory = server.server
+        assert memory.has_room
+        with mock.patch.object(memory, "_serving", None):
+            assert memory.has_room
+        peers.append(await open_peer(server))
+        assert not memory.has_room
+        for peer in peers:
+            await peer.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        assert (memory.has_room, memory._opened) == (True, 0)
 
 
 async def test_wrapped_stream_without_tls_is_a_timeout_of_tls(

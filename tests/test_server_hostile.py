@@ -30,7 +30,7 @@ from tests.servers import (
     serve_memory,
     serve_on_loopback,
 )
-from trio_ws import Timeouts, open_websocket_url, wrap_client_stream
+from trio_ws import Timeouts, connect_websocket_url, open_websocket_url, wrap_client_stream
 from trio_ws._accepting import LINGER_SECONDS
 from trio_ws.testing import ScriptedPeer, upgrade_request
 
@@ -274,15 +274,20 @@ async def test_server_survives_that_it_runs_out_of_descriptors() -> None:
         assert process.stderr is not None
         async with process.stdin, process.stdout, process.stderr:
             port = int(await process.stdout.receive_some())
+            url = f"ws://{LOOPBACK}:{port}/"
+            innocent = await connect_websocket_url(nursery, url)
             streams = [await trio.open_tcp_stream(LOOPBACK, port) for _ in range(100)]
             for stream in streams:
                 await stream.send_all(upgrade_request())
             logged += await process.stderr.receive_some()
+            await innocent.send("still here")
+            assert await innocent.receive() == "still here"
             for stream in streams:
                 await trio.aclose_forcefully(stream)
-            async with open_websocket_url(f"ws://{LOOPBACK}:{port}/") as ws:
+            async with open_websocket_url(url) as ws:
                 await ws.send("hello")
                 assert await ws.receive() == "hello"
+            await innocent.aclose()
             await process.stdin.aclose()
             while data := await process.stderr.receive_some():
                 logged += data

@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import trio
 
@@ -15,8 +15,15 @@ from trio_ws._accepting import Acceptance, AcceptOptions, ProcessRequest, finish
 from trio_ws._block import websocket_block
 from trio_ws._caretaker import Caretaker
 from trio_ws._connection import WebSocket
-from trio_ws._exceptions import HandshakeTimeout
-from trio_ws._options import Keepalive, Limits, Timeouts
+from trio_ws._exceptions import HandshakeError, HandshakeTimeout
+from trio_ws._options import (
+    Compression,
+    Keepalive,
+    Limits,
+    Timeouts,
+    check_options,
+    checked_compression,
+)
 from trio_ws._reading import ConnectionOptions
 from trio_ws._server import Server, close_all, logger
 from trio_ws._serving import Handler
@@ -46,6 +53,9 @@ class ServerOptions(TypedDict, total=False):
     """Called with each `Request`; returns ``None`` to go on, an `Accept` to go on with what it
     says, or a `Response` to answer with that instead.  May be async; has to be done within
     ``timeouts.open``.  Default: none."""
+    compression: Compression
+    """A `Deflate`, or ``"deflate"`` for one as it comes: compress messages where the client offers
+    that.  Default: ``None``, nothing is compressed."""
     limits: Limits
     """See `Limits`."""
     timeouts: Timeouts
@@ -61,9 +71,13 @@ class _Options:
     subprotocols: Sequence[str] = ()
     origins: Origins = SAME_ORIGIN
     process_request: ProcessRequest | None = None
+    compression: Compression = None
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     keepalive: Keepalive = Keepalive()
+
+    def __post_init__(self) -> None:
+        check_options(self.limits, self.timeouts, self.keepalive)
 
     def accept_options(self) -> AcceptOptions:
         """Return what the opening handshakes go by."""
@@ -72,6 +86,7 @@ class _Options:
             checked_subprotocols(self.subprotocols),
             checked_origins(self.origins),
             self.process_request,
+            checked_compression(self.compression),
         )
 
 
@@ -194,7 +209,8 @@ async def wrap_server_stream(
     Raises:
         ConnectionRejected: the request was answered with another response, which is in it.
         HandshakeError: there was no request, or TLS failed.
-        HandshakeTimeout: there was none in ``timeouts.open``.
+        HandshakeTimeout: there was none in ``timeouts.open``; the client was answered 408, or
+            503 if it waited for ``process_request``.
         TypeError, ValueError: the options are no good; the stream is closed all the same.
     """
     async with websocket_block(server_opening(stream, options)) as websocket:
@@ -218,10 +234,18 @@ def server_opening(
 
 
 async def _accept(stream: trio.abc.Stream, options: AcceptOptions, spawn: Spawn) -> WebSocket:
-    phase: Literal["tls", "handshake"] = "tls"
     timeout = options.connection.timeouts.open
-    with trio.move_on_after(timeout):
-        await finish_tls(stream)
-        phase = "handshake"
-        return await Acceptance(stream, options).accept(spawn, Caretaker(spawn), lambda: None)
-    raise HandshakeTimeout(phase, timeout)
+    acceptance: Acceptance | None = None
+    with trio.move_on_after(timeout) as scope:
+        try:
+            await finish_tls(stream)
+            acceptance = Acceptance(stream, options)
+            return await acceptance.accept(spawn, Caretaker(spawn), lambda: None)
+        except HandshakeError:
+            raise  # answered, or nobody there to be answered
+        except BaseException:
+            # Our cancellation: too slow.  Others': no time to be polite.
+            if scope.cancel_called and acceptance is not None:
+                await acceptance.refuse_late(None)
+            raise
+    raise HandshakeTimeout("tls" if acceptance is None else "handshake", timeout)

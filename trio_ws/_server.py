@@ -39,6 +39,7 @@ class Server:
         "_closing",
         "_log_accept_error_at",
         "_max_connections",
+        "_opened",
         "_port",
         "_serving",
         "caretaker",
@@ -73,6 +74,7 @@ class Server:
         self._serving: set[Serving] = set()
         self._closing = False
         self._closers: set[Serving] = set()  # whose handlers have called aclose()
+        self._opened = 0  # connections that have a WebSocket: counted, for they may be many
         self._changed = trio.lowlevel.ParkingLot()  # woken when a connection has ended
         self._log_accept_error_at = -math.inf
 
@@ -98,8 +100,7 @@ class Server:
         """Whether one more connection may be opened."""
         if self._closing or self._max_connections is None:
             return not self._closing
-        open_now = sum(serving.websocket is not None for serving in self._serving)
-        return open_now < self._max_connections
+        return self._opened < self._max_connections
 
     async def aclose(self, code: int = 1001, reason: str = "", *, grace: float = 10.0) -> None:
         """Drain: stop listening, close all connections, and wait for their handlers.
@@ -155,8 +156,13 @@ class Server:
         while self._awaited(others, from_handler=from_handler):
             await self._changed.park()
 
+    def note_opened(self) -> None:
+        """Note that a connection has its WebSocket; from now on it takes room."""
+        self._opened += 1
+
     def forget(self, serving: Serving) -> None:
         """Note that a connection has ended."""
+        self._opened -= serving.websocket is not None
         self._serving.discard(serving)
         self._closers.discard(serving)
         self._changed.unpark_all()

@@ -17,8 +17,8 @@ import trio
 
 from trio_ws._accepting import Acceptance, finish_tls
 from trio_ws._block import leave_because
-from trio_ws._exceptions import ConnectionClosed, HandshakeError
-from trio_ws._groups import is_failure, part
+from trio_ws._exceptions import HandshakeError
+from trio_ws._groups import is_failure, part, without_own_closing
 from trio_ws._transport import close_forcefully, start_tls
 from trio_ws.protocol.http import Response
 
@@ -83,6 +83,7 @@ class Serving:
         assert stream is not None
         try:
             self.websocket = await self._accept(stream)
+            self._server.note_opened()
         except HandshakeError as exc:
             self._logger.info("handshake failed: %s", exc)
         except Exception:
@@ -110,17 +111,8 @@ class Serving:
     async def _start_tls(
         self, stream: trio.abc.Stream, ssl_context: ssl.SSLContext
     ) -> trio.abc.Stream:
-        options = self._server.options.connection
         try:
-            return await start_tls(
-                stream,
-                ssl_context,
-                self._server.spawn,
-                server_side=True,
-                server_hostname=None,
-                limits=options.limits,
-                timeouts=options.timeouts,
-            )
+            return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
             raise HandshakeError(f"the TLS handshake failed: {exc.__cause__ or exc}") from exc
 
@@ -136,7 +128,7 @@ class Serving:
         try:
             await self._call_handler(websocket)
         except BaseException as exc:  # noqa: BLE001 - judged below, and nothing fatal is kept
-            error = _without_own_closing(exc, websocket)
+            error = without_own_closing(exc, websocket)
         try:
             if error is None:
                 await websocket._leave(None)
@@ -168,8 +160,3 @@ class Serving:
                 raise error
         finally:
             del error, fatal, failure  # their tracebacks refer to this frame: no cycle
-
-
-def _without_own_closing(error: BaseException, websocket: WebSocket) -> BaseException | None:
-    """Split off every `ConnectionClosed` of this connection: that is a normal end."""
-    return part(error, lambda exc: isinstance(exc, ConnectionClosed) and websocket._owns(exc))[1]
