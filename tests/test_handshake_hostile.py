@@ -3,6 +3,7 @@
 Sans-I/O: what is answered, what is kept, and that nothing is ever raised.  Each row is one line.
 """
 
+import gc
 import random
 import tracemalloc
 from collections.abc import Callable, Generator, Iterator
@@ -605,49 +606,49 @@ def endless(*parts: bytes) -> Iterator[bytes]:
 
 HINTS = b"HTTP/1.1 103 Early Hints\r\n" + b"Link: x\r\n" * 9 + b"\r\n"
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-ENDLESS_ANSWERS: list[tuple[str, Iterator[bytes], type[HandshakeError]]] = [
-    ("interim", endless(CONTINUE), HandshakeError),
-    ("interim-in-one-read", endless(CONTINUE * 40_000), HandshakeError),
+ENDLESS_ANSWERS: list[tuple[str, tuple[bytes, ...], type[HandshakeError]]] = [
+    ("interim", (CONTINUE,), HandshakeError),
+    ("interim-in-one-read", (CONTINUE * 40_000,), HandshakeError),
     (
         "early-hints",
-        endless(b"HTTP/1.1 103 Hints\r\n" + b"Link: x\r\n" * 9 + b"\r\n"),
+        (b"HTTP/1.1 103 Hints\r\n" + b"Link: x\r\n" * 9 + b"\r\n",),
         HandshakeError,
     ),
-    ("head", endless(b"HTTP/1.1 101 Go\r\n", b"X: y\r\n"), HandshakeError),
-    ("status-line", endless(b"HTTP/1.1 101 ", b"x" * 100), HandshakeError),
-    ("banner", endless(b"SSH-2.0-OpenSSH_9.6\r\n", b"x"), HandshakeError),
-    ("error-body", endless(b"HTTP/1.1 500 x\r\n\r\n", b"x" * 4096), ConnectionRejected),
+    ("head", (b"HTTP/1.1 101 Go\r\n", b"X: y\r\n"), HandshakeError),
+    ("status-line", (b"HTTP/1.1 101 ", b"x" * 100), HandshakeError),
+    ("banner", (b"SSH-2.0-OpenSSH_9.6\r\n", b"x"), HandshakeError),
+    ("error-body", (b"HTTP/1.1 500 x\r\n\r\n", b"x" * 4096), ConnectionRejected),
     (
         "error-body-with-length",
-        endless(b"HTTP/1.1 500 x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"x" * 4096),
+        (b"HTTP/1.1 500 x\r\nContent-Length: 99999999999999999999\r\n\r\n", b"x" * 4096),
         ConnectionRejected,
     ),
     (
         "error-body-chunked",
-        endless(b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 700),
+        (b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 700),
         ConnectionRejected,
     ),
     (
         "error-body-of-chunk-extensions",
-        endless(b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 4096),
+        (b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"x" * 4096),
         ConnectionRejected,
     ),
     (
         "error-body-of-trailers",
-        endless(b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 700),
+        (b"HTTP/1.1 500 x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n" * 700),
         ConnectionRejected,
     ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("reads", "error"),
+    ("parts", "error"),
     [row[1:] for row in ENDLESS_ANSWERS],
     ids=[row[0] for row in ENDLESS_ANSWERS],
 )
-def test_h13_endless_answer(reads: Iterator[bytes], error: type[HandshakeError]) -> None:
+def test_h13_endless_answer(parts: tuple[bytes, ...], error: type[HandshakeError]) -> None:
     """It ends within the limits, however it is endless."""
-    handshake, fed = asking(), list[int]()
+    handshake, reads, fed = asking(), endless(*parts), list[int]()
     while handshake.state is State.CONNECTING:
         data = next(reads)
         handshake.receive_data(data)
@@ -667,3 +668,37 @@ def test_h13_endless_answer_holds_little() -> None:
             handshake.receive_data(data)
     assert isinstance(handshake.error, ConnectionRejected)
     assert handshake.error.response.headers == Headers()
+
+
+# What is left of a handshake that failed
+
+
+def asked_and_gone(data: bytes) -> None:
+    """Make a server's handshake of this, and let go of it."""
+    asked(data)
+
+
+def answered_and_gone(data: bytes) -> None:
+    """Make a client's handshake with this answer, and let go of it."""
+    ClientHandshake(URL).receive_data(data)
+
+
+MALFORMED = [
+    *[(f"H7-{row[0]}", asked_and_gone, row[1]) for row in REQUESTS],
+    *[(f"H8-{row[0]}", asked_and_gone, row[1]) for row in SMUGGLED],
+    *[(f"H12-{row[0]}", answered_and_gone, row[1]) for row in BAD_ANSWERS],
+]
+
+
+@pytest.mark.parametrize(
+    ("receive", "data"), [row[1:] for row in MALFORMED], ids=[row[0] for row in MALFORMED]
+)
+def test_handshake_leaves_no_cycle(receive: Callable[[bytes], None], data: bytes) -> None:
+    """S7: a malformed head is not kept until the garbage collector comes."""
+    gc.collect()
+    gc.disable()
+    try:
+        receive(data)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

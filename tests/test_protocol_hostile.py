@@ -158,6 +158,29 @@ def test_violation_after_our_close_sends_nothing(
     assert protocol.data_to_send() == b""
 
 
+@violations
+@both_roles
+def test_violation_waits_for_what_stands_before_it(
+    role: Role, frames: Sequence[Build], code: int
+) -> None:
+    """A message of the same read can be answered still, if that is wanted; then it is as always."""
+    protocol = Protocol(role)
+    protocol.defer_violations = protocol.defer_oversized = True
+    bad = b"".join(build(role) for build in frames)
+    events = protocol.receive_data(peer_frame(role, TEXT, b"before") + bad + b"after")
+    assert events[0] == "before"
+    assert all(frame.opcode == PONG for frame in sent_frames(role, protocol.data_to_send()))
+    assert (protocol.state, protocol.failure) == (State.OPEN, None)
+    assert protocol.send("answer")
+    assert protocol.behind is not protocol.held
+    protocol.defer_oversized = False
+    assert protocol.receive_data(b"") == []
+    assert (protocol.state, protocol.behind, protocol.held) == (State.CLOSED, False, False)
+    assert protocol.failure
+    assert protocol.close_sent == Close(code, protocol.failure)
+    assert protocol.data_to_send()
+
+
 def test_violations_are_many() -> None:
     """The table has not been cut down by mistake."""
     assert len({name for name, _, _ in VIOLATIONS}) == len(VIOLATIONS) >= 80
