@@ -13,6 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# `pytest --hypothesis-profile=campaign` looks for longer. In CI Hypothesis takes its own profile,
+# "ci", by itself: the same examples each time.
+settings.register_profile(
+    "campaign", max_examples=5000, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 # A directory with one entry per open descriptor, where the system has one (Linux).
 _DESCRIPTORS = Path("/proc/self/fd")
