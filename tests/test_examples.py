@@ -13,12 +13,21 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
-from collections.abc import AsyncGenerator, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE, STDOUT
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import pytest
@@ -28,6 +37,8 @@ from websockets.exceptions import ConnectionClosed as OtherConnectionClosed
 from websockets.trio.client import connect
 from websockets.trio.server import ServerConnection, serve
 
+from tests.redis_server import RedisServer, running_redis
+from tests.servers import serve_on_loopback
 from trio_ws import (
     Close,
     ConnectionClosed,
@@ -42,6 +53,9 @@ from trio_ws.testing import build_frame, upgrade_request
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
 NAMES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
+PAGES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.html"))
+# What an example of several files is made of, and nobody runs by itself.
+PARTS = {"chat/presence.py", "chat/rooms.py"}
 
 SECONDS = 30  # what a test with one example may take; it takes a fraction
 MOST_LINES = 59
@@ -117,12 +131,16 @@ class Example:
 
 
 @asynccontextmanager
-async def running(name: str, *arguments: object) -> AsyncGenerator[Example, None]:
+async def running(
+    name: str, *arguments: object, environment: Mapping[str, str] = MappingProxyType({})
+) -> AsyncGenerator[Example, None]:
     """Run an example with these arguments; it ends with the block."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
     # The checkout may not be installed; and what is printed shall come at once.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = await trio.lowlevel.open_process(command, stdout=PIPE, stderr=STDOUT, env=environment)
+    inherited = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    process = await trio.lowlevel.open_process(
+        command, stdout=PIPE, stderr=STDOUT, env={**inherited, **environment}
+    )
     example = Example(process)
     try:
         with trio.fail_after(SECONDS):
@@ -182,7 +200,7 @@ def examples_run(tree: ast.Module) -> Iterator[str]:
                         pass
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", sorted(set(NAMES) - PARTS))
 def test_example_is_run_by_a_test(name: str) -> None:
     """Each example is run by a test of this file."""
     assert name in set(examples_run(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
@@ -190,11 +208,12 @@ def test_example_is_run_by_a_test(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_is_short(name: str) -> None:
-    """Each example has less than sixty lines."""
-    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    """Each example has less than sixty lines; the chat, more of an application, some more."""
+    most = MOST_LINES + 20 if name.startswith("chat/") else MOST_LINES
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= most
 
 
-@pytest.mark.parametrize("name", [*NAMES, "chat/index.html"])
+@pytest.mark.parametrize("name", [*NAMES, *PAGES])
 def test_example_is_listed(name: str) -> None:
     """Each example has its place in the list of examples."""
     assert f"`{name} <{name}>`__" in (EXAMPLES / "README.rst").read_text(encoding="utf-8")
@@ -236,12 +255,47 @@ async def test_hello_client_talks_to_another_implementation() -> None:
         assert await finished("hello_client.py", address) == ["Ada"]
 
 
+async def test_blocking_client_is_greeted() -> None:
+    """A client in a program without Trio gets the same greeting."""
+    async with running("hello_server.py", 0) as server:
+        assert await finished("blocking_client.py", await server.address()) == ["Hello Ada!"]
+
+
+async def test_client_inside_asyncio_is_greeted() -> None:
+    """So does one in an asyncio program."""
+    async with running("hello_server.py", 0) as server:
+        assert await finished("inside_asyncio.py", await server.address()) == ["Hello Ada!"]
+
+
+async def test_with_anyio_gets_its_echoes() -> None:
+    """The task groups and streams of anyio work with a WebSocket."""
+    async with running("echo.py", 0) as server:
+        assert await finished("with_anyio.py", await server.address()) == ["one", "two", "three"]
+
+
 async def test_echo_sends_back_text_and_binary() -> None:
     """What comes back to a client of the websockets package is of the kind that was sent."""
     async with running("echo.py", 0) as server, connect(await server.address(), proxy=None) as ws:
         for message in ("grüße", b"\x00\xff", "", b"", "x" * 100_000):
             await ws.send(message)
             assert await ws.recv() == message
+
+
+async def test_reconnecting_client_comes_back() -> None:
+    """After 1012 it connects again; 1000 is the end."""
+    codes = [1012, 1000]
+
+    async def feed(ws: WebSocket) -> None:
+        await ws.send(f"{len(codes)} left")
+        await ws.aclose(codes.pop(0))
+
+    async with serve_on_loopback(feed) as server:
+        lines = await finished("reconnecting_client.py", f"ws://127.0.0.1:{server.port}/")
+    assert [line for line in lines if not line.startswith("trio_ws.client: ")] == [
+        *("connected", "2 left"),
+        *("connected", "1 left", "done"),
+    ]
+    assert any("connecting again" in line for line in lines)
 
 
 # TLS
@@ -289,6 +343,40 @@ async def test_secure_hello_trustme_runs_through() -> None:
 
 
 # Patterns
+
+
+async def test_clock_ticks() -> None:
+    """The page comes from the address printed; a WebSocket from there gets times, in order."""
+    async with running("clock/server.py", 0) as server:
+        address = await server.address()
+        status, kind, page = await fetch(address, "GET", "/")
+        assert (status, kind) == (200, "text/html; charset=utf-8")
+        assert page == (EXAMPLES / "clock" / "index.html").read_text(encoding="utf-8")
+        url = address.replace("http", "ws", 1)
+        async with open_websocket_url(url, origin=address.rstrip("/")) as ws:
+            await ws.send("slower, please")
+            first, second = [datetime.fromisoformat(str(await ws.receive())) for _ in range(2)]
+            assert first < second
+
+
+async def test_counter_is_shared() -> None:
+    """A step of one is seen by all, and so is who comes and who leaves."""
+    async with running("counter/server.py", 0) as server:
+        address = await server.address()
+        assert (await fetch(address, "GET", "/"))[2] == (
+            EXAMPLES / "counter" / "index.html"
+        ).read_text(encoding="utf-8")
+        page = partial(open_websocket_url, address.replace("http", "ws", 1))
+        async with page() as one:
+            assert json.loads(await one.receive()) == {"value": 0, "watching": 1}
+            async with page() as other:
+                both = [json.loads(await each.receive()) for each in (one, other)]
+                assert both == [{"value": 0, "watching": 2}] * 2
+                await other.send("down")
+                await other.send("sideways")
+                for expected in ({"value": -1, "watching": 2},) * 2:
+                    assert json.loads(await one.receive()) == expected
+            assert json.loads(await one.receive()) == {"value": -1, "watching": 1}
 
 
 async def test_feed_sends_whatever_the_client_says() -> None:
@@ -347,6 +435,11 @@ async def test_consumer_and_producer_work_at_once() -> None:
         assert results == ["send me words", "desserts", "reward"]
         await ws.send(b"\x01\x02")
         assert await ws.recv() == b"\x02\x01"
+
+
+async def test_broadcast_lets_go_of_who_is_too_slow() -> None:
+    """The two that read get the pictures; the one that does not is closed."""
+    assert await finished("broadcast.py") == ["2 got the last picture, 1 was too slow"]
 
 
 async def test_registration_tells_everybody() -> None:
@@ -434,6 +527,130 @@ async def test_graceful_shutdown_tells_clients(number: signal.Signals) -> None:
             "goodbye to one client, 1 messages sent",
             "done",
         ]
+
+
+# Across processes
+
+
+@pytest.fixture
+async def redis() -> AsyncGenerator[RedisServer, None]:
+    """Run a Redis for the test."""
+    async with running_redis() as server:
+        yield server
+
+
+async def test_publish_subscribe_keeps_rooms_apart() -> None:
+    """What is said in a room is heard there, also by who says it, and nowhere else."""
+    async with running("publish_subscribe.py", 0) as server:
+        address = await server.address()
+        async with (
+            open_websocket_url(f"{address}kitchen") as ada,
+            open_websocket_url(f"{address}kitchen") as grace,
+            open_websocket_url(f"{address}cellar") as alan,
+        ):
+            assert await ada.receive() == await grace.receive() == "(you are in /kitchen)"
+            assert await alan.receive() == "(you are in /cellar)"
+            await alan.send(b"down here")
+            await ada.send("tea?")
+            assert await ada.receive() == await grace.receive() == "tea?"
+            assert await alan.receive() == b"down here"
+
+
+async def test_publish_subscribe_tells_what_may_be_missing(redis: RedisServer) -> None:
+    """When Redis was away, members hear of that, and then of what is said."""
+    async with running("publish_subscribe.py", 0, redis.url) as server:
+        address = await server.address()
+        async with (
+            open_websocket_url(f"{address}kitchen") as ada,
+            open_websocket_url(f"{address}kitchen") as grace,
+        ):
+            assert await ada.receive() == await grace.receive() == "(you are in /kitchen)"
+            await redis.kill()
+            await redis.start()
+            assert await ada.receive() == await grace.receive() == "(you may have missed something)"
+            await grace.send("still there?")
+            assert await ada.receive() == await grace.receive() == "still there?"
+        server.send_signal(signal.SIGTERM)
+        assert "connected again" in "\n".join(await server.rest())
+
+
+async def test_server_behind_a_proxy_believes_its_proxy() -> None:
+    """Who comes from this machine is taken for the proxy; test_reverse_proxies has real ones."""
+    async with running("reverse_proxy/server.py", 0) as server:
+        address = await server.address()
+        async with open_websocket_url(address, headers={"X-Forwarded-For": "192.0.2.7"}) as ws:
+            assert await ws.receive() == "you are 192.0.2.7"
+        async with open_websocket_url(address) as ws:
+            assert await ws.receive() == "you are 127.0.0.1"
+            await ws.send("echo")
+            assert await ws.receive() == "echo"
+
+
+async def test_worker_drains(redis: RedisServer) -> None:
+    """A worker by itself serves on its port, and tells its clients when it ends."""
+    with socket.socket() as reserved:  # as workers.py does it
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        port = reserved.getsockname()[1]
+        async with running("worker.py", redis.url, port) as worker:
+            name = (await worker.line()).removesuffix(" serves")
+            async with open_websocket_url(f"ws://127.0.0.1:{port}/") as ws:
+                assert await ws.receive() == name
+                await check_all_hear([ws])
+                worker.send_signal(signal.SIGTERM)
+                assert await end_of(ws) == Close(1001, "this worker is restarting")
+            assert await worker.finish() == []
+
+
+async def connected_to_each(url: str, workers: set[str], stack: AsyncExitStack) -> list[WebSocket]:
+    """Connect until each worker has a client: which one gets it is the kernel's choice."""
+    clients: list[WebSocket] = []
+    served: set[str | bytes] = set()
+    while served != workers:
+        clients.append(await stack.enter_async_context(open_websocket_url(url)))
+        served.add(await clients[-1].receive())
+        assert served <= workers
+        assert len(clients) < 100, "the kernel does not spread the connections"
+    return clients
+
+
+async def check_all_hear(clients: list[WebSocket]) -> None:
+    """See that what each says is heard by all, once."""
+    for number, speaker in enumerate(clients):
+        await speaker.send(str(number))
+        assert {await ws.receive() for ws in clients} == {str(number)}
+
+
+async def test_workers_are_kept_running(redis: RedisServer) -> None:
+    """A worker that is killed is replaced, while the other one serves on; SIGTERM ends them all."""
+    async with running("workers.py", redis.url, 0, 2) as supervisor:
+        url = await supervisor.address()
+        names = {(await supervisor.line()).removesuffix(" serves") for _ in range(2)}
+        victim = min(names)
+        async with AsyncExitStack() as stack:
+            clients = await connected_to_each(url, names, stack)
+            os.kill(int(victim.removeprefix("worker ")), signal.SIGKILL)
+            assert await supervisor.line() == "a worker has ended: -9"
+            replacement = (await supervisor.line()).removesuffix(" serves")
+            survivors = names - {victim} | {replacement}
+            clients = await connected_to_each(url, survivors, stack)
+            await check_all_hear(clients)
+            supervisor.send_signal(signal.SIGTERM)
+            for ws in clients:
+                assert await end_of(ws) == Close(1001, "this worker is restarting")
+        assert await supervisor.finish() == []
+
+
+async def test_workers_that_cannot_start_are_tried_again() -> None:
+    """Without Redis a worker ends at once; it is tried again, and SIGTERM ends that too."""
+    async with running("workers.py", "unix:///nowhere", 0, 1) as supervisor:
+        await supervisor.address()
+        ends = 0
+        while ends < 2:
+            ends += await supervisor.line() == "a worker has ended: 1"
+        supervisor.send_signal(signal.SIGTERM)
+        await supervisor.finish()
+        assert "BrokerUnavailable: Redis at /nowhere: " in supervisor.output
 
 
 # Other transports
@@ -547,46 +764,110 @@ async def fetch(address: str, method: str, target: str) -> tuple[int, str | None
     return await trio.to_thread.run_sync(ask)
 
 
-async def next_event(ws: WebSocket) -> dict[str, object]:
-    """Receive what the chat tells."""
-    event: dict[str, object] = json.loads(await ws.receive())
-    return event
+async def next_event(ws: WebSocket, what: str) -> dict[str, object]:
+    """Receive the next event of a kind, without the time of it."""
+    while True:
+        event: dict[str, object] = json.loads(await ws.receive())
+        if event["what"] == what:
+            event.pop("at", None)
+            return event
+
+
+async def end_of_chat(ws: WebSocket) -> Close | None:
+    """Wait for the end of a connection, whatever is told before; return the peer's Close."""
+    await ws.discard_messages()
+    return ws.close_received
+
+
+async def people_become(ws: WebSocket, *names: str) -> None:
+    """Wait until the room's people are these."""
+    while (await next_event(ws, "people"))["people"] != list(names):
+        pass
+
+
+def enter_chat(address: str, room: str = "") -> AbstractAsyncContextManager[WebSocket]:
+    """Connect as the page does."""
+    url = address.replace("http", "ws", 1) + room
+    return open_websocket_url(url, origin=address.rstrip("/"))
 
 
 async def test_chat_serves_its_page() -> None:
-    """The page comes from the address printed, and nothing else does."""
+    """The page comes from the address printed, at the path of any room, and nothing else does."""
     page = (EXAMPLES / "chat" / "index.html").read_text(encoding="utf-8")
     async with running("chat/server.py", 0) as server:
         address = await server.address()
         assert address.startswith("http://localhost:")
         html = "text/html; charset=utf-8"
         assert await fetch(address, "GET", "/") == (200, html, page)
-        assert await fetch(address, "GET", "/?a=b") == (200, html, page)
+        assert await fetch(address, "GET", "/kitchen?a=b") == (200, html, page)
         assert await fetch(address, "HEAD", "/") == (200, html, "")
-        assert (await fetch(address, "GET", "/favicon.ico"))[0] == 426
+        assert (await fetch(address, "GET", "/favicon.ico"))[0] == 404
         server.send_signal(signal.SIGTERM)
         assert await server.finish() == []
 
 
-async def test_chat_lets_two_clients_talk() -> None:
-    """Two clients, as the page makes them, hear each other come, speak and leave."""
+async def test_chat_lets_people_of_a_room_talk() -> None:
+    """Who is in a room hears the others come, speak and leave; other rooms hear nothing."""
     async with running("chat/server.py", 0) as server:
         address = await server.address()
-        url = address.replace("http", "ws", 1)
-        page = partial(open_websocket_url, url, origin=address.rstrip("/"))
-        async with page() as ada:
+        async with enter_chat(address) as ada, enter_chat(address, "kitchen") as alan:
+            await alan.send("Alan")
+            await people_become(alan, "Alan")
             await ada.send("Ada")
-            assert await next_event(ada) == {"what": "join", "name": "Ada", "people": ["Ada"]}
-            async with page() as grace:
+            assert await next_event(ada, "join") == {"what": "join", "name": "Ada"}
+            async with enter_chat(address) as grace:
                 await grace.send("Grace")
-                both = ["Ada", "Grace"]
-                joined = {"what": "join", "name": "Grace", "people": both}
-                assert await next_event(ada) == await next_event(grace) == joined
+                await people_become(ada, "Ada", "Grace")
+                joined = {"what": "join", "name": "Grace"}
+                assert await next_event(ada, "join") == joined
                 await grace.send("<b>hi</b>")
-                said = {"what": "say", "name": "Grace", "text": "<b>hi</b>", "people": both}
-                assert await next_event(ada) == await next_event(grace) == said
-            left = {"what": "leave", "name": "Grace", "people": ["Ada"]}
-            assert await next_event(ada) == left
+                said = {"what": "say", "name": "Grace", "text": "<b>hi</b>"}
+                assert await next_event(ada, "say") == await next_event(grace, "say") == said
+            await people_become(ada, "Ada")
+            assert await next_event(ada, "leave") == {"what": "leave", "name": "Grace"}
+            await alan.send("anybody?")
+            heard = await next_event(alan, "say")
+            assert heard == {"what": "say", "name": "Alan", "text": "anybody?"}
+
+
+async def test_chat_tells_what_was_said_before() -> None:
+    """Who comes in sees the last lines, in their order."""
+    async with running("chat/server.py", 0) as server:
+        address = await server.address()
+        async with enter_chat(address, "kitchen") as ada:
+            await ada.send("Ada")
+            for number in range(60):
+                await ada.send(f"line {number}")
+            while (await next_event(ada, "say"))["text"] != "line 59":
+                pass
+            async with enter_chat(address, "kitchen") as grace:
+                await grace.send("Grace")
+                for number in range(10, 60):
+                    assert (await next_event(grace, "say"))["text"] == f"line {number}"
+
+
+async def test_chats_share_rooms_over_redis(redis: RedisServer) -> None:
+    """Two servers with one Redis have the same people in a room; one that ends takes its own."""
+    environment = {"REDIS_URL": redis.url}
+    async with running("chat/server.py", 0, environment=environment) as here:
+        address = await here.address()
+        # Started in the same way, the second one on a machine finds the port taken.
+        taken = urlsplit(address).port
+        async with (
+            running("chat/server.py", taken, environment=environment) as there,
+            enter_chat(address) as ada,
+            enter_chat(await there.address()) as grace,
+        ):
+            await ada.send("Ada")
+            await people_become(ada, "Ada")
+            await grace.send("Grace")
+            await people_become(ada, "Ada", "Grace")
+            await people_become(grace, "Ada", "Grace")
+            await grace.send("hi")
+            assert await next_event(ada, "say") == await next_event(grace, "say")
+            there.send_signal(signal.SIGTERM)
+            assert await end_of_chat(grace) == Close(1001)
+            await people_become(ada, "Ada")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -596,9 +877,9 @@ async def test_chat_says_goodbye(number: signal.Signals) -> None:
         url = (await server.address()).replace("http", "ws", 1)
         async with open_websocket_url(url) as ws:
             await ws.send("Ada")
-            await ws.receive()
+            await next_event(ws, "join")
             server.send_signal(number)
-            assert await end_of(ws) == Close(1001)
+            assert await end_of_chat(ws) == Close(1001)
         assert await server.finish() == []
 
 
@@ -612,9 +893,10 @@ async def test_chat_refuses_other_pages() -> None:
         assert rejected.value.response.status == 403
 
 
-def test_chat_page_keeps_text_text() -> None:
-    """The page needs nothing from elsewhere and never makes HTML of what people write."""
-    page = (EXAMPLES / "chat" / "index.html").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", PAGES)
+def test_page_keeps_text_text(name: str) -> None:
+    """A page needs nothing from elsewhere and never makes HTML of what people write."""
+    page = (EXAMPLES / name).read_text(encoding="utf-8")
     assert "textContent" in page
     for suspect in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "://"):
         assert suspect not in page
