@@ -6,6 +6,7 @@ Nothing here is on the clock, and nothing comes from a WebSocket library.
 from __future__ import annotations
 
 import os
+import random
 
 REQUEST = (
     b"GET / HTTP/1.1\r\n"
@@ -43,6 +44,27 @@ def message(size: int, *, text: bool) -> str | bytes:
     """Return a message of this many bytes as an application has it."""
     data = payload(size)
     return data.decode() if text else data
+
+
+def documents(size: int, count: int = 100) -> list[str]:
+    """Return so many JSON documents of this many bytes: orders, with nothing in them twice."""
+    chance = random.Random(1)  # noqa: S311 - the same orders for everybody
+    return [_document(chance, size) for _ in range(count)]
+
+
+def _document(chance: random.Random, size: int) -> str:
+    text, end = '{"orders":[', "]}"
+    while True:
+        side, price, shares = (
+            chance.choice(["buy", "sell"]),
+            chance.random() * 1000,
+            chance.random(),
+        )
+        order = f'{{"side":"{side}","price":{price:.2f},"shares":{shares * 500:.0f},'
+        order += f'"id":"{chance.getrandbits(32):08x}"}},'
+        if len(text) + len(order) + len(end) > size:
+            return text.removesuffix(",") + end.rjust(size - len(text.removesuffix(",")))
+        text += order
 
 
 def client_frame(data: bytes, *, text: bool, masked: bool = True) -> bytes:

@@ -67,6 +67,8 @@ class Row:
     text: bool = True
     connections: int = 1
     tls: bool = False
+    deflate: bool = False
+    """Whether messages are compressed: each peer's way, as it comes."""
     scale: float = 1e6
     """From seconds, or bytes, to the unit."""
     bars: tuple[Bar, ...] = ()
@@ -161,6 +163,21 @@ ROWS = (
         stage=Stage.ONE_PROCESS,
         tls=True,
         bars=(Bar("websockets-asyncio", 1.15), Bar("raw-trio"), *_PURE_BARS),
+    ),
+    Row(
+        name="deflate",
+        title="deflate echo round trip, 1 kB of JSON, client and server in one process",
+        unit="µs",
+        stage=Stage.ONE_PROCESS,
+        size=1000,
+        deflate=True,
+        bars=(
+            Bar("aiohttp"),
+            Bar("websockets-asyncio"),
+            Bar("websockets-uvloop"),
+            Bar("websockets-trio"),
+            Bar("websockets-trio", of="trio_ws-pure"),
+        ),
     ),
     Row(
         name="connections",

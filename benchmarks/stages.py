@@ -35,6 +35,7 @@ class Performance(ABC):
             size=row.size,
             text=row.text,
             tls=row.tls,
+            deflate=row.deflate,
             keepalive=row.stage is Stage.MEMORY,
         )
         self.count = 1  # how much a round is to do

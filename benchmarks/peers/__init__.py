@@ -2,8 +2,8 @@
 
 One module a library, each imported only in the processes that run it; `base` says what a peer
 is.  The invariant: every peer does the same work, written as that library's documentation would
-have it, with compression off; keepalive is off where time is measured, for the load generator
-answers no pings.
+have it, with compression off but where a row is about it; keepalive is off where time is measured,
+for the load generator answers no pings.
 """
 
 from __future__ import annotations
@@ -60,7 +60,13 @@ PEERS = (
         # No lane is at work there.
         not_in=frozenset({"connections", "memory-receiving", "memory-elsewhere"}),
     ),
-    PeerInfo(name="picows", title="picows", module="picows", distributions=("picows",)),
+    PeerInfo(
+        name="picows",
+        title="picows",
+        module="picows",
+        distributions=("picows",),
+        not_in=frozenset({"deflate"}),  # it has none
+    ),
     PeerInfo(name="aiohttp", title="aiohttp", module="aiohttp", distributions=("aiohttp",)),
     PeerInfo(
         name="websockets-asyncio",
@@ -86,6 +92,7 @@ PEERS = (
         title="trio-websocket",
         module="trio_websocket",
         distributions=("trio-websocket", "trio", "wsproto"),
+        not_in=frozenset({"deflate"}),  # it has none
     ),
     PeerInfo(
         name="raw-trio",
@@ -93,8 +100,8 @@ PEERS = (
         module="raw_trio",
         distributions=("trio",),
         echoes_frames=True,
-        # It knows no frames, so it cannot count messages, nor shake hands.
-        not_in=frozenset({"receive", "connections"}),
+        # It knows no frames, so it cannot count messages, shake hands, nor compress.
+        not_in=frozenset({"receive", "connections", "deflate"}),
     ),
 )
 """In the order of the report; the first is what the others are compared with."""

@@ -24,7 +24,9 @@ class Server(AsyncioPeer):
         handlers = _Handlers(service, self.sleep_forever)
 
         async def handle(request: web.Request) -> web.WebSocketResponse:
-            websocket = web.WebSocketResponse(max_msg_size=MAX_MESSAGE_SIZE, compress=False)
+            websocket = web.WebSocketResponse(
+                max_msg_size=MAX_MESSAGE_SIZE, compress=service.deflate
+            )
             await websocket.prepare(request)
             await getattr(handlers, service.handler)(websocket, _send(websocket, service))
             return websocket
@@ -46,12 +48,13 @@ class Server(AsyncioPeer):
                 service.url(port),
                 ssl=client_context(service) or True,
                 max_msg_size=MAX_MESSAGE_SIZE,
+                compress=15 if service.deflate else 0,
             ) as websocket,
         ):
-            message, send = service.message, _send(websocket, service)
+            send = _send(websocket, service)
 
             async def round_trips(count: int) -> None:
-                for _ in range(count):
+                for message in service.messages(count):
                     await send(message)
                     await websocket.receive()
 

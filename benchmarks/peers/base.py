@@ -6,12 +6,13 @@ Imports no event loop and no library, for every process imports this.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from itertools import cycle, islice, repeat
 from typing import Any, TypeAlias, TypeVar
 
-from benchmarks.frames import message
+from benchmarks.frames import documents, message
 from benchmarks.rows import Handler
 
 T = TypeVar("T")
@@ -34,6 +35,8 @@ class Service:
     """Of the row's messages, in bytes."""
     text: bool
     tls: bool = False
+    deflate: bool = False
+    """Whether messages are compressed."""
     keepalive: bool = False
     """Whether pings are sent as often as they are by default."""
 
@@ -41,6 +44,15 @@ class Service:
     def message(self) -> str | bytes:
         """The message that the handler, or the peer's own client, sends."""
         return message(self.size, text=self.text)
+
+    def messages(self, count: int) -> Iterator[str | bytes]:
+        """Return so many messages for the peer's own client to send, one by one.
+
+        Compressed ones are alike and not the same, as those of an application are.
+        """
+        if self.deflate:
+            return islice(cycle(documents(self.size)), count)
+        return repeat(self.message, count)
 
     def url(self, port: int) -> str:
         """Return where the server is."""

@@ -13,7 +13,15 @@ from benchmarks.peers.base import HOST, MAX_MESSAGE_SIZE, RoundTrips, Service
 from benchmarks.peers.certificates import client_context, server_context
 from benchmarks.peers.channels import ChannelHandlers
 from benchmarks.peers.loops import TrioPeer
-from trio_ws import Keepalive, Limits, WebSocket, open_websocket_url, serve_websocket
+from trio_ws import (
+    Deflate,
+    Keepalive,
+    Limits,
+    WebSocket,
+    broadcast,
+    open_websocket_url,
+    serve_websocket,
+)
 from trio_ws.protocol import LANE
 
 LIMITS = Limits(max_message_size=MAX_MESSAGE_SIZE)
@@ -26,7 +34,12 @@ class Server(TrioPeer):
     async def serving(self, service: Service) -> AsyncGenerator[int, None]:
         """Serve with `serve_websocket`."""
         handlers = ChannelHandlers[WebSocket](service, _publish, self.sleep_forever)
-        serve = partial(serve_websocket, limits=LIMITS, keepalive=_keepalive(service))
+        serve = partial(
+            serve_websocket,
+            limits=LIMITS,
+            keepalive=_keepalive(service),
+            compression=_compression(service),
+        )
         async with trio.open_nursery() as nursery:
             server = await nursery.start(
                 serve, handlers.named(service), HOST, 0, server_context(service)
@@ -41,11 +54,11 @@ class Server(TrioPeer):
             client_context(service),
             limits=LIMITS,
             keepalive=_keepalive(service),
+            compression=_compression(service),
         ) as websocket:
-            message = service.message
 
             async def round_trips(count: int) -> None:
-                for _ in range(count):
+                for message in service.messages(count):
                     await websocket.send(message)
                     await websocket.receive()
 
@@ -64,6 +77,9 @@ def _keepalive(service: Service) -> Keepalive:
     return Keepalive() if service.keepalive else Keepalive(interval=math.inf)
 
 
+def _compression(service: Service) -> Deflate | None:
+    return Deflate() if service.deflate else None
+
+
 async def _publish(websockets: set[WebSocket], message: str | bytes) -> None:
-    for websocket in websockets:
-        websocket.send_nowait(message)
+    broadcast(websockets, message, when_full="drop")

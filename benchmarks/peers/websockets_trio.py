@@ -32,7 +32,7 @@ class Server(TrioPeer):
             0,
             host=HOST,
             ssl=server_context(service),
-            compression=None,
+            compression="deflate" if service.deflate else None,
             max_size=MAX_MESSAGE_SIZE,
             ping_interval=KEEPALIVE_SECONDS if service.keepalive else None,
         )
@@ -47,14 +47,13 @@ class Server(TrioPeer):
         async with connect(
             service.url(port),
             ssl=client_context(service),
-            compression=None,
+            compression="deflate" if service.deflate else None,
             max_size=MAX_MESSAGE_SIZE,
             ping_interval=None,
         ) as websocket:
-            message = service.message
 
             async def round_trips(count: int) -> None:
-                for _ in range(count):
+                for message in service.messages(count):
                     await websocket.send(message)
                     await websocket.recv()
 
