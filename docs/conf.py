@@ -33,19 +33,31 @@ python_maximum_signature_line_length = 88
 nitpicky = True
 # What others document. No inventories are fetched: the build needs no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(trio|wsproto|h11)\..*"),
+    ("py:.*", r"(trio|wsproto|h11|werkzeug)\..*"),
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})\..*"),
 ]
 nitpick_ignore = [
     ("py:class", "Buffer"),  # collections.abc.Buffer, under the name that type checkers are given
+    ("py:class", "BaseConverter"),  # werkzeug's
+    ("py:class", "Compression"),  # a Deflate, "deflate" or None: told at the options
+    ("py:class", "Decision"),  # what a process_request returns: told at ServerOptions
+    ("py:class", "Decide"),  # a process_request that is async: told at basic_auth
+    ("py:class", "Compression"),  # a Deflate, or its name: told at ClientOptions.compression
     ("py:class", "Handler"),  # a function of a WebSocket: told at serve_websocket
     ("py:class", "HeadersLike"),  # what Headers is made of: told there
+    ("py:class", "PasswordCheck"),  # a function: told at basic_auth
+    ("py:class", "PeerCertificate"),  # what ssl.SSLSocket.getpeercert returns
+    ("py:class", "ProcessRequest"),  # a function of a Request: told at ServerOptions
+    ("py:class", "TokenCheck"),  # a function: told at bearer_auth
+    ("py:class", "_AnyHandler"),  # whatever function is decorated
+    ("py:class", "ProxyLike"),  # a URL or FROM_ENVIRONMENT: told at ConnectOptions.proxy
 ]
 
 # Where public objects are documented, most public first; they may be defined somewhere below.
 PUBLIC_HOMES = [
     "trio_ws",
     "trio_ws.testing",
+    "trio_ws.pubsub",
     "trio_ws.protocol",
     "trio_ws.protocol.handshake",
     "trio_ws.protocol.origins",

@@ -14,7 +14,7 @@ import trio
 import trio.testing
 
 from tests.helpers import other
-from trio_ws import ClientOptions, Keepalive, Limits, ServerOptions, Timeouts, WebSocket, _client
+from trio_ws import ClientOptions, Keepalive, Limits, ServerOptions, Timeouts, WebSocket, _opening
 from trio_ws._block import websocket_block
 from trio_ws._caretaker import Caretaker
 from trio_ws._reading import ConnectionOptions
@@ -59,7 +59,7 @@ def make_websocket(
         response=Response(200),
         subprotocol=None,
         context=None,
-        options=ConnectionOptions(limits, timeouts, keepalive, _client.logger),
+        options=ConnectionOptions(limits, timeouts, keepalive, _opening.logger),
         caretaker=caretaker or Caretaker(spawn),
         spawn=spawn,
     )
@@ -114,27 +114,17 @@ async def pair_over(
     server: ServerOptions | None = None,
 ) -> AsyncGenerator[tuple[WebSocket, WebSocket], None]:
     """Open both ends of a connection over a network of this kind: the client's, the server's."""
-    error: BaseException | None = None
     with trio.fail_after(HANGS):
-        async with trio.open_nursery() as nursery:
-            try:
-                streams = await open_streams(network, nursery.start_soon)
-                async with memory_websocket_pair(
-                    streams=streams,
-                    client={"keepalive": NO_KEEPALIVE, **(client or {})},
-                    server={"keepalive": NO_KEEPALIVE, **(server or {})},
-                ) as both:
-                    yield both
-            except BaseException as exc:  # noqa: BLE001 - raised again outside the nursery
-                error = exc
-    if error is not None:
-        try:
-            raise error
-        finally:
-            del error
+        streams = await open_streams(network)
+        async with memory_websocket_pair(
+            streams=streams,
+            client={"keepalive": NO_KEEPALIVE, **(client or {})},
+            server={"keepalive": NO_KEEPALIVE, **(server or {})},
+        ) as both:
+            yield both
 
 
-async def open_streams(network: Network, spawn: Spawn) -> StreamPair:
+async def open_streams(network: Network) -> StreamPair:
     """Return a client's and a server's stream that are connected."""
     match network:
         case "memory":
@@ -146,7 +136,7 @@ async def open_streams(network: Network, spawn: Spawn) -> StreamPair:
         case "tcp":
             return await tcp_pair()
         case "tls":
-            return await tls_pair(spawn)
+            return await tls_pair()
 
 
 def socket_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
@@ -163,7 +153,7 @@ async def tcp_pair() -> tuple[trio.SocketStream, trio.SocketStream]:
         return client, await listener.accept()
 
 
-async def tls_pair(spawn: Spawn) -> StreamPair:
+async def tls_pair() -> StreamPair:
     """Return the two ends of a TLS connection over loopback, as our own roles make it."""
     contexts = tls_contexts("localhost")
     client_below, server_below = await tcp_pair()
@@ -173,11 +163,8 @@ async def tls_pair(spawn: Spawn) -> StreamPair:
         ends[server_side] = await start_tls(
             stream,
             contexts.server if server_side else contexts.client,
-            spawn,
             server_side=server_side,
             server_hostname=None if server_side else "localhost",
-            limits=LIMITS,
-            timeouts=TIMEOUTS,
         )
 
     async def start_server() -> None:

@@ -316,7 +316,7 @@ class Aiohttp(Library):
 
         async def connect() -> aiohttp.ClientWebSocketResponse:
             return await client.ws_connect(
-                url, ssl=tls or True, protocols=subprotocols, autoping=False
+                url, ssl=tls or True, protocols=subprotocols, autoping=False, compress=15
             )
 
         async with LoopThread.running() as loop, loop.within(await loop.run(session())) as client:

@@ -50,13 +50,17 @@ def peer_frame(
     )
 
 
-def sent_frames(role: Role, data: bytes) -> list[Frame]:
+def sent_frames(role: Role, data: bytes, *, rsv: int = 0) -> list[Frame]:
     """Return the frames in what this role has sent: whole ones, and allowed ones.
+
+    Args:
+        role, data: who has sent what.
+        rsv: the reserved bits that extensions may set, see `parse_frames`.
 
     Raises:
         Violation: they are not.
     """
-    frames, rest = parse_frames(data, masked=role is Role.CLIENT)
+    frames, rest = parse_frames(data, masked=role is Role.CLIENT, rsv=rsv)
     assert rest == b""
     return frames
 

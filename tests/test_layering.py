@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parent.parent / "trio_ws"
 # name is trio_ws/__init__.py itself. A new module needs its place here.
 LAYERS: list[set[str]] = [
     # Values.
-    {"_exceptions", "_close", "_url", "_options"},
+    {"_backoff", "_exceptions", "_close", "_url", "_options"},
     # Sans-I/O.
     {"protocol"},
     # Bytes in and out of a stream.
@@ -33,14 +33,35 @@ LAYERS: list[set[str]] = [
         "_message_streams",
         "_pings",
         "_reading",
+        "_receiving",
         "_sending",
         "_statistics",
         "_inbox",
     },
     # Roles.
-    {"_accepting", "_client", "_groups", "_serve", "_server", "_serving", "_siblings"},
+    {
+        "_accepting",
+        "_authentication",
+        "_awaiting",
+        "_client",
+        "_connecting",
+        "_groups",
+        "_opening",
+        "_broadcast",
+        "_proxy",
+        "_reconnect",
+        "_redirects",
+        "_routing",
+        "_rules",
+        "_serve",
+        "_server",
+        "_serving",
+        "_siblings",
+        "_socks",
+        "_transient",
+    },
     # Edges.
-    {"", "testing"},
+    {"", "blocking", "pubsub", "testing"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 

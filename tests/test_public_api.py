@@ -8,7 +8,9 @@ import pytest
 
 import trio_ws
 import trio_ws._exceptions
+import trio_ws.blocking
 import trio_ws.protocol
+import trio_ws.pubsub
 import trio_ws.testing
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -16,6 +18,8 @@ PUBLIC_NAMES = sorted(trio_ws.__all__)
 PUBLIC_CLASSES = [name for name in PUBLIC_NAMES if inspect.isclass(getattr(trio_ws, name))]
 SUBPACKAGE_NAMES = [
     *(("reference-protocol.rst", name) for name in sorted(trio_ws.protocol.__all__)),
+    *(("reference-pubsub.rst", name) for name in sorted(trio_ws.pubsub.__all__)),
+    *(("reference-blocking.rst", name) for name in sorted(trio_ws.blocking.__all__)),
     *(("reference-testing.rst", name) for name in sorted(trio_ws.testing.__all__)),
 ]
 

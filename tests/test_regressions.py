@@ -412,7 +412,7 @@ async def test_ping_with_the_payload_of_one_that_was_just_answered(
 
 
 async def test_cancelled_aclose_over_tls_sends_the_close_beside_a_sender() -> None:
-    """The sender is in the middle of a record: that is waited for, and the Close comes behind."""
+    """What it has committed waits still: that goes out, and the Close behind it."""
     rounds = 20
     ended, endings = trio.open_memory_channel[tuple[type[BaseException] | None, int]](rounds)
 
@@ -440,7 +440,7 @@ async def test_cancelled_aclose_over_tls_sends_the_close_beside_a_sender() -> No
                     transport = ws._transport
                     assert isinstance(transport, TLSTransport)
                     nursery.start_soon(send_for_ever, ws)
-                    while not transport._pumping:
+                    while not transport.pending:
                         await trio.lowlevel.checkpoint()
                     await trio.aclose_forcefully(ws)
                 assert await endings.receive() == (None, 1000)
