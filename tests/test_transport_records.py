@@ -192,11 +192,15 @@ def test_partial_writes_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Should OpenSSL ever take less than it is given."""
     client, server = handshaken()
     genuine = client.object
-    partial = SimpleNamespace(write=lambda data: genuine.write(data[:1000]))
-    monkeypatch.setattr(client, "object", partial)
-    data = random.Random(1).randbytes(40_500)
-    server.feed(client.seal(data))
-    assert opened(server) == data
+
+    def write(data: bytes | memoryview) -> int:
+        return genuine.write(data[:1000])
+
+    monkeypatch.setattr(client, "object", SimpleNamespace(write=write))
+    for size in (999, 1001, 40_500):
+        data = random.Random(size).randbytes(size)
+        server.feed(client.seal(data))
+        assert opened(server) == data
 
 
 @pytest.mark.parametrize("owed", [b"", b"its hello, "])

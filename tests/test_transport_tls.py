@@ -7,7 +7,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ import trio.testing
 from tests.injection import Fault, Injector, inject
 from tests.transports import (
     TOO_MUCH,
+    Renegotiation,
     Wire,
     as_stream,
     commit,
@@ -31,6 +32,8 @@ from tests.transports import (
 from trio_ws._options import Limits, Timeouts
 from trio_ws._transport import TLSStream, close_forcefully, make_transport, start_tls
 from trio_ws._transport.outbox import CHUNK_SIZE
+from trio_ws._transport.records import Records
+from trio_ws._transport.socket import FULL_READS_PER_YIELD
 from trio_ws._transport.stream import StreamTransport
 from trio_ws._transport.tls import MAX_SEALED, SealingOutbox, TLSTransport
 from trio_ws.testing import bounded_stream_pair, tls_contexts
@@ -379,16 +382,44 @@ async def test_transport_finds_what_came_with_the_opening_handshake() -> None:
         await close_forcefully(peer)
 
 
-@pytest.mark.parametrize("record", [1, 16_384])
+class Flood:
+    """A peer that has always sent more than was read, in records of one size."""
+
+    def __init__(self, plain: socket.socket, records: Records, size: int) -> None:
+        self._socket = plain
+        self._records = records
+        self._size = size
+        self._unsent = b""
+
+    def rise(self) -> None:
+        """Send until the kernel takes no more."""
+        with suppress(BlockingIOError):
+            while True:
+                while len(self._unsent) < 20_000:
+                    self._unsent += self._records.seal(bytes(self._size))
+                sent = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
+                self._unsent = self._unsent[sent:]
+
+
+@pytest.mark.parametrize("size", [1, 16_384])
 @pytest.mark.parametrize("reads_before", [0, 1])
 async def test_peer_that_never_pauses_does_not_keep_the_others_waiting(
-    record: int, reads_before: int
+    size: int, reads_before: int
 ) -> None:
     """Whatever the sizes of its records and of our reads, and the tinier the more often."""
-    peer, ours = handshaken()
+    client, server = handshaken()
     near, far = socket_pair(send_buffer=None)
     stream = TLSStream(as_stream(near), contexts().server, server_side=True, server_hostname=None)
-    stream.records = ours
+    stream.records = server
+    flood = Flood(far, client, size)
+    streak = longest = 0
+
+    async def run_besides() -> None:
+        nonlocal streak
+        while True:
+            streak = 0
+            await trio.lowlevel.checkpoint()
+
     with far:
         async with trio.open_nursery() as nursery:
             transport = make_transport(
@@ -398,22 +429,13 @@ async def test_peer_that_never_pauses_does_not_keep_the_others_waiting(
             transport._full_reads = reads_before
             nursery.start_soon(run_besides)
             for _ in range(60):
-                fill(far, peer, record)
+                flood.rise()
                 assert await transport.read(16_384)
                 streak += 1
                 longest = max(longest, streak)
             nursery.cancel_scope.cancel()
             await transport.close()
-    assert longest <= (2 if record == 1 else 2 * FULL_READS_PER_YIELD)
-
-
-def fill(sending: socket.socket, records: Records, size: int) -> None:
-    """Send records of this size, in bytes of plaintext, until the kernel takes no more."""
-    with suppress(BlockingIOError):
-        while True:
-            sealed = b"".join(records.seal(bytes(size)) for _ in range(1 + 20_000 // (size + 22)))
-            while sealed:
-                sealed = sealed[sending.send(sealed, socket.MSG_DONTWAIT) :]
+    assert longest <= (2 if size == 1 else 2 * FULL_READS_PER_YIELD)
 
 
 async def test_reading_waits_while_the_peer_takes_no_answers() -> None:

@@ -108,6 +108,17 @@ async def test_garbage_breaks_it_and_the_peer_is_told_why() -> None:
         assert "alert" in str(told.value.__cause__).lower()
 
 
+async def test_garbage_breaks_the_sending_too() -> None:
+    """Also when what came before the garbage was read and nobody has seen the garbage yet."""
+    async with open_stream() as (stream, peer):
+        await peer.send_all(b"request")
+        await peer.transport_stream.send_all(b"no TLS record at all")
+        assert await stream.receive_some() == b"request"
+        with pytest.raises(trio.BrokenResourceError) as broken:
+            await stream.send_all(b"response")
+        assert isinstance(broken.value.__cause__, ssl.SSLError)
+
+
 async def test_garbage_in_the_midst_of_our_record_is_answered_by_nothing() -> None:
     """An alert would not be understood there."""
     async with open_stream() as (stream, peer):
