@@ -2,7 +2,7 @@
 
     python inside_asyncio.py [URL]
 
-Run hello_server.py first.
+Run hello_server.py first.  A thread has one Trio run at a time: several connections share it.
 """
 
 import asyncio

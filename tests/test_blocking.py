@@ -369,6 +369,29 @@ def test_interrupt_ends_opening_and_closing(*, shakes_hands: bool) -> None:
         blocking.open_websocket_url(server.url).close()
 
 
+@pytest.mark.parametrize("early", [False, True], ids=["running", "not yet"])
+def test_interrupt_while_the_thread_starts(
+    served: Served, monkeypatch: pytest.MonkeyPatch, *, early: bool
+) -> None:
+    """Nobody will ever have the connection, so the thread ends by itself."""
+    threads: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def struck(thread: threading.Thread) -> None:
+        threads.append(thread)
+        if not early:
+            start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", struck)
+        with pytest.raises(KeyboardInterrupt):
+            blocking.open_websocket_url(served.url)
+    if early:
+        start(threads[0])
+    threads[0].join()
+
+
 def test_forgotten_connection_is_closed_with_a_warning(served: Served) -> None:
     """Who forgets to close is told so, and leaves no thread."""
     threads: list[threading.Thread] = []

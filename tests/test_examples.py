@@ -32,11 +32,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import trio
+import trio.testing
 import trustme
 from websockets.exceptions import ConnectionClosed as OtherConnectionClosed
 from websockets.trio.client import connect
 from websockets.trio.server import ServerConnection, serve
 
+from examples.chat.rooms import MOST_EVENTS, Room
 from tests.redis_server import RedisServer, running_redis
 from tests.servers import serve_on_loopback
 from trio_ws import (
@@ -48,6 +50,7 @@ from trio_ws import (
     open_websocket_url,
     run_siblings,
 )
+from trio_ws.pubsub import MemoryBroker
 from trio_ws.testing import build_frame, upgrade_request
 
 ROOT = Path(__file__).parent.parent
@@ -841,9 +844,26 @@ async def test_chat_tells_what_was_said_before() -> None:
             while (await next_event(ada, "say"))["text"] != "line 59":
                 pass
             async with enter_chat(address, "kitchen") as grace:
-                await grace.send("Grace")
-                for number in range(10, 60):
-                    assert (await next_event(grace, "say"))["text"] == f"line {number}"
+                await grace.send("  ")
+                history = json.loads(await grace.receive())
+                assert history["what"] == "history"
+                assert [event["text"] for event in history["events"]] == [
+                    f"line {number}" for number in range(10, 60)
+                ]
+                await people_become(grace, "Ada", "somebody")
+
+
+async def test_chat_room_stands_when_all_talk_at_once() -> None:
+    """However many speak in one moment, the room goes on."""
+    broker = MemoryBroker()
+    async with trio.open_nursery() as nursery:
+        room: Room = await nursery.start(Room(broker, "/").run)
+        async with trio.open_nursery() as speakers:
+            for _ in range(1000):
+                speakers.start_soon(broker.publish, "chat:/", '{"what": "say"}')
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(room._events) == MOST_EVENTS
+        nursery.cancel_scope.cancel()
 
 
 async def test_chats_share_rooms_over_redis(redis: RedisServer) -> None:

@@ -32,7 +32,7 @@ CONFIGURATIONS = Path(__file__).parent.parent / "examples" / "reverse_proxy"
 every_proxy = pytest.mark.parametrize("proxy", ["nginx", "haproxy"])
 
 # In seconds: a proxy's shortest patience, and pings that come in time.
-PATIENCE = 1
+PATIENCE = 2
 OFTEN = Keepalive(interval=0.2, timeout=HANGS)
 
 

@@ -184,13 +184,36 @@ async def test_router_that_was_not_asked_says_so(caplog: pytest.LogCaptureFixtur
     assert "needs its process_request too" in caplog.text
 
 
+async def test_guard_that_decides_nothing_opens_no_page(caplog: pytest.LogCaptureFixture) -> None:
+    """What is no decision is answered 500, for a page as for a WebSocket."""
+
+    def guard(request: Request) -> None:
+        return False  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
+
+    router = Router(process_request=guard)
+
+    @router.page("/")
+    def page(request: Request) -> Response:
+        return Response(200, body="private")
+
+    async with serve_memory(router, process_request=router.process_request) as server:
+        peer = await peer_of(server)
+        await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await answered(peer))[0].status == 500
+    assert "must return None, an Accept or a Response, not False" in caplog.text
+
+
 @pytest.mark.parametrize("answer", [None, Accept(), "text"])
 async def test_page_that_returns_no_response_is_an_error(
     caplog: pytest.LogCaptureFixture, answer: object
 ) -> None:
     """The client is answered 500, and the log says what was returned."""
     router = Router()
-    router.page("/")(lambda request: answer)
+
+    @router.page("/")
+    def page(request: Request) -> object:
+        return answer
+
     async with serve_memory(router, process_request=router.process_request) as server:
         peer = await peer_of(server)
         await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from trio_ws._awaiting import awaited
+from trio_ws.protocol.handshake import Accept
 from trio_ws.protocol.http import Request, Response
 
 if TYPE_CHECKING:
@@ -48,8 +49,9 @@ class Router:
         await serve(router, "localhost", 8000)
 
     Rules are those of `werkzeug.routing`: ``<name>`` is a segment of the path, ``<int:number>`` or
-    ``<path:rest>`` go through a converter, and what they take becomes keyword arguments.  A slash
-    at the end makes no difference.  A path that no rule matches is answered 404,
+    ``<path:rest>`` go through a converter, and what they take becomes keyword arguments: text of
+    the client's, percent-decoded and as it is, ``..`` included.  A slash at the end makes no
+    difference.  A path that no rule matches is answered 404,
     a page's path asked for as a WebSocket too; a WebSocket's path asked for as a page 426.
 
     Args:
@@ -119,8 +121,8 @@ class Router:
         route, taken = found
         asked = route.process_request or self._process_request
         decision = None if asked is None else await awaited(asked(request))
-        if route.is_websocket or isinstance(decision, Response):
-            return cast("Decision", decision)
+        if route.is_websocket or not (decision is None or isinstance(decision, Accept)):
+            return cast("Decision", decision)  # the server checks that it is one
         answer = await awaited(route.handler(request, **taken))
         if not isinstance(answer, Response):
             raise TypeError(f"a page must return a Response, not {answer!r:.100}")

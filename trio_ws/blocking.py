@@ -235,13 +235,18 @@ class _Run:
         self._token: Future[trio.lowlevel.TrioToken] = Future()
         self._opened: Future[WebSocket] = Future()
         self._scope = trio.CancelScope()
+        self._abandoned = False
         self._ending = trio.Event()
         self._nursery: trio.Nursery | None = None
         self._close = Close()
         self._ended: Future[None] = Future()
         # A daemon, for a program that forgets to close shall end all the same.
         self._thread = threading.Thread(target=self._run_trio, name="trio_ws.blocking", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # interrupted: the thread may come into being all the same
+            self.abandon()
+            raise
         try:
             self.websocket = self._opened.result()
         except BaseException:
@@ -262,6 +267,8 @@ class _Run:
 
     async def _main(self) -> None:
         self._token.set_result(trio.lowlevel.current_trio_token())
+        if self._abandoned:
+            self._scope.cancel()
         try:
             with self._scope:
                 async with self._open_websocket() as websocket, trio.open_nursery() as nursery:
@@ -328,8 +335,9 @@ class _Run:
 
     def abandon(self) -> bool:
         """Have the run end without waiting for the peer; return whether there was one."""
-        try:
-            self._token.result().run_sync_soon(self._scope.cancel)
-        except trio.RunFinishedError:
-            return False
-        return True
+        self._abandoned = True
+        with suppress(trio.RunFinishedError):
+            if self._token.done():  # else the run will see for itself when it begins
+                self._token.result().run_sync_soon(self._scope.cancel)
+            return True
+        return False

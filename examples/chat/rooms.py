@@ -2,6 +2,7 @@
 
 import json
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import trio
@@ -10,7 +11,7 @@ from examples.chat.presence import Presence
 from trio_ws import WebSocket, broadcast
 from trio_ws.pubsub import Broker, BrokerUnavailable, MessagesMissed
 
-MOST_LINES = 50  # that somebody sees who comes in
+MOST_EVENTS = 50  # that somebody sees who comes in
 
 
 class Room:
@@ -19,29 +20,30 @@ class Room:
     def __init__(self, broker: Broker, name: str) -> None:
         self._broker, self._topic = broker, f"chat:{name}"
         self._members: dict[WebSocket, str] = {}
-        self._lines = deque[str](maxlen=MOST_LINES)
+        self._events = deque[dict[str, str]](maxlen=MOST_EVENTS)
         self._presence = Presence(broker, f"people:{name}", self._show_people)
         self._shown: list[str] = []
 
     async def run(self, task_status: trio.TaskStatus["Room"]) -> None:
         """Hand on what happens, for ever."""
-        async with self._broker.subscribe(self._topic) as events, trio.open_nursery() as nursery:
+        # Who says more than this in a moment is not read anyway, and must not end the room.
+        subscribe = self._broker.subscribe(self._topic, max_queued=1000, when_full="drop_oldest")
+        async with subscribe as events, trio.open_nursery() as nursery:
             nursery.start_soon(self._presence.listen)
             nursery.start_soon(self._presence.repeat)
             task_status.started(self)
             while True:
                 try:
-                    line = str(await events.receive())
+                    event = json.loads(await events.receive())
                 except MessagesMissed:
-                    line = json.dumps({"what": "gap"})
-                self._lines.append(line)
-                broadcast(self._members, line, when_full="drop")
+                    event = {"what": "gap"}
+                self._events.append(event)
+                self._tell(self._members, event)
 
     async def enter(self, ws: WebSocket, name: str) -> None:
         """Let somebody in, who sees what was said before."""
-        for line in tuple(self._lines):
-            await ws.send(line)
-        await ws.send(json.dumps({"what": "people", "people": self._presence.people()}))
+        # Between these two there is no await: nothing comes twice or never.
+        self._tell([ws], {"what": "history", "events": [*self._events]})
         self._members[ws] = name
         await self._presence.add(name)
         await self.publish(ws, what="join", name=name)
@@ -58,12 +60,14 @@ class Room:
             event["at"] = datetime.now(UTC).isoformat()
             await self._broker.publish(self._topic, json.dumps(event))
         except BrokerUnavailable:
-            broadcast([ws], json.dumps({"what": "unavailable"}), when_full="drop")
+            self._tell([ws], {"what": "unavailable"})
 
     def _show_people(self) -> None:
         people = self._presence.people()
         if people != self._shown:
             self._shown = people
-            broadcast(
-                self._members, json.dumps({"what": "people", "people": people}), when_full="drop"
-            )
+            self._tell(self._members, {"what": "people", "people": people})
+
+    def _tell(self, members: Iterable[WebSocket], event: object) -> None:
+        # Whoever does not keep up is closed, comes back, and sees what it has missed.
+        broadcast(members, json.dumps(event), when_full="close")

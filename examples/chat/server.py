@@ -43,7 +43,7 @@ async def chat(broker: Broker, nursery: trio.Nursery, ws: WebSocket) -> None:
     async with opening_room:
         if path not in rooms:
             rooms[path] = await nursery.start(Room(broker, path).run)
-    name = str(await ws.receive())[:24]
+    name = str(await ws.receive()).strip()[:24] or "somebody"
     try:
         await rooms[path].enter(ws, name)
         async for message in ws:

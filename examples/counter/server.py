@@ -2,7 +2,7 @@
 
     python server.py [PORT]
 
-Every change is told to all; who does not keep up misses only what the next change says again.
+Every change is told to all; who does not keep up is closed, and its page connects again.
 """
 
 import json
@@ -29,7 +29,7 @@ def answer(request: Request) -> Response | None:
 def tell_all() -> None:
     """Tell everybody how things are."""
     state = json.dumps({"value": value, "watching": len(watching)})
-    broadcast(watching, state, when_full="drop")
+    broadcast(watching, state, when_full="close")
 
 
 async def counter(ws: WebSocket) -> None:
