@@ -551,7 +551,7 @@ def test_client_bounds_what_it_keeps() -> None:
     handshake.receive_data(b"e")
     assert handshake.state is State.CLOSED
     assert "too much" in str(handshake.error)
-    assert handshake.trailing_data == b""
+    assert (handshake.response, handshake.trailing_data) == (None, b"")
 
 
 # Any bytes, however cut

@@ -6,6 +6,7 @@ the strict reader of `trio_ws.testing` understands.
 
 from __future__ import annotations
 
+import codecs
 import random
 import zlib
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from trio_ws.protocol.connection import Event, Ping, Pong, Protocol
 from trio_ws.protocol.state import TRANSITIONS, Role, State
 from trio_ws.testing import Opcode, Violation
 from trio_ws.testing._frames import Frame, FrameSequence, parse_frame
+
+UTF8 = codecs.getincrementaldecoder("utf-8")
 
 # RFC 6455 section 5.2: two bytes, eight of the length, four of the masking key.
 LONGEST_HEADER = 14
@@ -62,10 +65,10 @@ def read_strictly(stream: bytes, role: Role, inflater: Inflater | None = None) -
         first = frame if frame.opcode in (Opcode.TEXT, Opcode.BINARY) else first
         try:
             message = sequence.add(frame)
-            if message is not None and first is not None and first.rsv and inflater is not None:
-                assert isinstance(message, bytes)
-                inflated = inflater.inflate(message)
-                message = inflated.decode() if first.opcode == Opcode.TEXT else inflated
+            if frame.opcode < Opcode.CLOSE and inflater is not None and first and first.rsv:
+                # At every fragment, for what is wrong may show before the end of the message.
+                inflated = inflater.inflate(frame, text=first.opcode == Opcode.TEXT)
+                message = None if message is None else inflated
         except (Violation, UnicodeDecodeError, zlib.error):
             return Reading(events, wrong=True, right=False)
         event = _control_event(frame) if message is None else message
@@ -79,25 +82,37 @@ def read_strictly(stream: bytes, role: Role, inflater: Inflater | None = None) -
 
 
 class Inflater:
-    """Decompresses messages, each from its beginning to its end (RFC 7692 section 7.2.2)."""
+    """Decompresses messages, frame by frame (RFC 7692 section 7.2.2)."""
 
     def __init__(self, *, takeover: bool) -> None:
         self._takeover = takeover
         self._stream = zlib.decompressobj(-15)
+        self._decoder = UTF8()
+        self._message = b""
 
-    def inflate(self, data: bytes) -> bytes:
-        """Return what a message was before it was compressed."""
-        if not self._takeover:
-            self._stream = zlib.decompressobj(-15)
-        data += b"\x00\x00\xff\xff"
-        message = b""
+    def inflate(self, frame: Frame, *, text: bool) -> str | bytes:
+        """Return what the message is so far, before it was compressed."""
+        if frame.opcode != Opcode.CONTINUATION:
+            self._message = b""
+            self._decoder = UTF8()
+            if not self._takeover:
+                self._stream = zlib.decompressobj(-15)
+        part = self._inflate(frame.payload + (b"\x00\x00\xff\xff" if frame.fin else b""))
+        self._message += part
+        if not text:
+            return self._message
+        self._decoder.decode(part, frame.fin)
+        return self._message.decode() if frame.fin else ""
+
+    def _inflate(self, data: bytes) -> bytes:
+        inflated = b""
         while data:
-            message += self._stream.decompress(data)
+            inflated += self._stream.decompress(data)
             data = b""
             if self._stream.eof:  # a block that says to be the last: what follows begins anew
                 data = self._stream.unused_data
                 self._stream = zlib.decompressobj(-15)
-        return message
+        return inflated
 
 
 def _control_event(frame: Frame) -> Event | None:

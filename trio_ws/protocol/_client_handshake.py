@@ -189,6 +189,7 @@ class ClientHandshake:
     def _fail(self, error: HandshakeError) -> None:
         self.error = error
         self.state = State.CLOSED
+        self.response = None
         self._reader = None
         self._trailing.clear()
 
