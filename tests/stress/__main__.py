@@ -5,12 +5,13 @@ from tests.stress.floods import floods
 from tests.stress.idle import idle
 from tests.stress.measure import Figures, main
 from tests.stress.slowloris import slowloris
+from tests.stress.soak import soak
 from tests.stress.vanished import vanished
 
 
 async def everything(figures: Figures, short: bool) -> None:
     """Run them all."""
-    for script in (slowloris, churn, idle, floods, vanished):
+    for script in (slowloris, churn, idle, soak, floods, vanished):
         print(f"== {script.__name__}")  # noqa: T201
         await script(figures, short)
 
