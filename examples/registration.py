@@ -2,41 +2,35 @@
 
     python registration.py [PORT]
 
-``send_nowait`` never waits, so one client that does not read cannot hold up the others: when its
-buffer is full, it misses the message.  And because nothing in `broadcast` awaits, nobody can come
-or go while it loops.
+`broadcast` never waits, so one client that does not read cannot hold up the others: when its buffer
+is full, it misses the message.
 """
 
 import sys
 
 import trio
 
-from trio_ws import ConnectionClosed, Server, WebSocket, serve_websocket
+from trio_ws import Server, WebSocket, broadcast, serve_websocket
 
 connected: set[WebSocket] = set()
 
 
-def broadcast(message: str | bytes) -> None:
+def tell_all(message: str | bytes) -> None:
     """Send a message to everybody who can take it now."""
-    for ws in connected:
-        try:
-            ws.send_nowait(message)
-        except trio.WouldBlock:
-            print(f"{ws.peer_address} is too slow and misses a message")
-        except ConnectionClosed:
-            pass  # it is on its way out: its own handler will hear of that
+    for ws in broadcast(connected, message, when_full="drop").dropped:
+        print(f"{ws.peer_address} is too slow and misses a message")
 
 
 async def handler(ws: WebSocket) -> None:
     """Register one client for as long as it stays."""
     connected.add(ws)
     try:
-        broadcast(f"{len(connected)} connected")
+        tell_all(f"{len(connected)} connected")
         async for message in ws:
-            broadcast(message)
+            tell_all(message)
     finally:
         connected.remove(ws)
-        broadcast(f"{len(connected)} connected")
+        tell_all(f"{len(connected)} connected")
 
 
 async def main() -> None:

@@ -172,7 +172,7 @@ class SocketTransport(Transport):
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as exc:
-            self.fail_writing(_broken(exc))
+            self.fail_writing(broken_by(exc))
             return None
         return memoryview(frame)[written:] if written < len(frame) else None
 
@@ -182,7 +182,7 @@ class SocketTransport(Transport):
         except (BlockingIOError, InterruptedError):
             await self._wait_writable()
         except OSError as exc:
-            raise _broken(exc) from exc
+            raise broken_by(exc) from exc
         else:
             if outbox:
                 await trio.lowlevel.checkpoint()  # a peer that is quick must not hold up the others
@@ -230,7 +230,7 @@ class SocketTransport(Transport):
         self._socket.close()  # trio's way has a checkpoint
 
 
-def _broken(exc: OSError) -> trio.BrokenResourceError:
+def broken_by(exc: OSError) -> trio.BrokenResourceError:
     error = trio.BrokenResourceError(f"the connection broke: {exc}")
     error.__cause__ = exc
     return error

@@ -15,7 +15,7 @@ import trio
 
 from trio_ws._transport.outbox import CHUNK_SIZE, Outbox
 from trio_ws._transport.records import RECORD_SIZE, Records
-from trio_ws._transport.socket import SocketTransport, _broken, is_plain_socket
+from trio_ws._transport.socket import SocketTransport, broken_by, is_plain_socket
 from trio_ws._transport.tls_stream import TLSStream
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class TLSTransport(SocketTransport):
         try:
             return records.open(max_bytes)
         except ssl.SSLError as exc:
-            raise _broken(exc) from exc
+            raise broken_by(exc) from exc
         finally:
             if records.owes:
                 self._queue().hold(records.take())
@@ -158,7 +158,7 @@ class TLSTransport(SocketTransport):
         except ssl.SSLWantReadError:
             return memoryview(frame)
         except ssl.SSLError as exc:
-            self.fail_writing(_broken(exc))
+            self.fail_writing(broken_by(exc))
             return None
         rest = super()._write_now(sealed)
         if rest:
