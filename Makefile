@@ -1,6 +1,6 @@
 # Each target makes the virtual environment it needs.
 #
-#   make demo     run the chat of examples/chat; with REDIS_URL in the environment several of them
+#   make demo     run the chat of trio_ws/demo; with REDIS_URL in the environment several of them
 #                 share their rooms
 #   make test     run the tests; ARGS goes to pytest: make test ARGS='-k close'
 #   make lint     check style and format
@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml $(wildcard trio_ws/protocol/*.pyx)
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m examples.chat.server
+	$(BIN)/python -m trio_ws.demo
 
 test: $(STAMP)
 	$(BIN)/python -W error -m pytest $(ARGS)

@@ -15,7 +15,7 @@ from functools import partial
 import trio
 
 from tests.redis_server import running_redis
-from tests.test_examples import running
+from tests.running import running
 from trio_ws import ConnectionClosed, WebSocket, open_websocket_url, run_siblings
 
 AWAY = "(was away)"

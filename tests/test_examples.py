@@ -1,33 +1,25 @@
 """The examples, run as their readers run them: each in a process of its own, over real sockets.
 
-Ports are given by the system and read from what the example prints.  Every process lives in a
-`running` block, which bounds all waiting in it and fails when the example says something that
-nobody expects, a traceback for one.  Where it matters that our two ends do not only understand
-each other, the other end is the websockets package.
+Ports are given by the system and read from what the example prints.  Where it matters that our two
+ends do not only understand each other, the other end is the websockets package.
 """
 
 import ast
 import hashlib
-import http.client
 import json
 import os
 import re
 import signal
 import socket
-import sys
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import (
-    AbstractAsyncContextManager,
     AsyncExitStack,
     asynccontextmanager,
-    contextmanager,
     suppress,
 )
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from subprocess import PIPE, STDOUT
-from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import pytest
@@ -38,128 +30,22 @@ from websockets.exceptions import ConnectionClosed as OtherConnectionClosed
 from websockets.trio.client import connect
 from websockets.trio.server import ServerConnection, serve
 
-from examples.chat.rooms import MOST_EVENTS, Room
 from tests.redis_server import RedisServer, running_redis
+from tests.running import EXAMPLES, fetch, finished, running
 from tests.servers import serve_on_loopback
 from trio_ws import (
     Close,
     ConnectionClosed,
     ConnectionEnded,
-    ConnectionRejected,
     WebSocket,
     open_websocket_url,
     run_siblings,
 )
-from trio_ws.pubsub import MemoryBroker
 from trio_ws.testing import build_frame, upgrade_request
 
-ROOT = Path(__file__).parent.parent
-EXAMPLES = ROOT / "examples"
 NAMES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.py"))
 PAGES = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.html"))
-# What an example of several files is made of, and nobody runs by itself.
-PARTS = {"chat/presence.py", "chat/rooms.py"}
-
-SECONDS = 30  # what a test with one example may take; it takes a fraction
 MOST_LINES = 59
-
-
-class Example:
-    """A running example: what it prints, errors included, and how it ends."""
-
-    def __init__(self, process: trio.Process) -> None:
-        assert process.stdout is not None
-        self._process = process
-        self._stdout = process.stdout
-        self._output = b""  # all of it, from the beginning
-        self._taken = 0  # what was returned line by line
-        self._ended = False  # and nobody needs to hear of it any more
-
-    @property
-    def output(self) -> str:
-        """What it has printed, as far as it was read."""
-        return self._output.decode()
-
-    async def line(self) -> str:
-        """Wait for the next line and return it."""
-        while (end := self._output.find(b"\n", self._taken)) < 0:
-            more = await self._stdout.receive_some()
-            assert more, "the example ended without another line"
-            self._output += more
-        line = self._output[self._taken : end].decode()
-        self._taken = end + 1
-        return line
-
-    async def address(self) -> str:
-        """Wait for the line that says where it serves, and return the address."""
-        line = await self.line()
-        match = re.fullmatch(r"(?:serving on )?((?:ws|wss|http)://[a-z0-9.]+:[0-9]+/)", line)
-        assert match is not None, f"not an address: {line!r}"
-        return match[1]
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
-        self._process.send_signal(number)
-
-    async def rest(self) -> list[str]:
-        """Wait for its end and return the lines that nobody has read."""
-        async for more in self._stdout:
-            self._output += more
-        await self._process.wait()
-        self._ended = True
-        rest = self._output[self._taken :].decode().splitlines()
-        self._taken = len(self._output)
-        return rest
-
-    async def finish(self, status: int = 0) -> list[str]:
-        """Wait for its end with this exit status, and return the lines that nobody has read."""
-        rest = await self.rest()
-        assert self._process.returncode == status
-        return rest
-
-    async def stop(self) -> None:
-        """End it if it runs, as one ends a server, and see that it has nothing more to say."""
-        if not self._ended:
-            self._process.terminate()
-            assert await self.rest() == []
-            # 0 is of those that take the signal for themselves; a crash would be 1.
-            assert self._process.returncode in (0, -signal.SIGTERM)
-
-    async def aclose(self) -> None:
-        """End it, whatever it is at, and keep its last words."""
-        with trio.CancelScope(shield=True):
-            self._process.kill()
-            await self.rest()
-            await self._stdout.aclose()
-
-
-@asynccontextmanager
-async def running(
-    name: str, *arguments: object, environment: Mapping[str, str] = MappingProxyType({})
-) -> AsyncGenerator[Example, None]:
-    """Run an example with these arguments; it ends with the block."""
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)]
-    # The checkout may not be installed; and what is printed shall come at once.
-    inherited = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    process = await trio.lowlevel.open_process(
-        command, stdout=PIPE, stderr=STDOUT, env={**inherited, **environment}
-    )
-    example = Example(process)
-    try:
-        with trio.fail_after(SECONDS):
-            yield example
-            await example.stop()
-    except BaseException as error:
-        await example.aclose()
-        error.add_note(f"{name} printed:\n{example.output}")
-        raise
-    await example.aclose()
-
-
-async def finished(name: str, *arguments: object, status: int = 0) -> list[str]:
-    """Run an example to its end and return what it printed."""
-    async with running(name, *arguments) as example:
-        return await example.finish(status)
 
 
 @asynccontextmanager
@@ -203,17 +89,17 @@ def examples_run(tree: ast.Module) -> Iterator[str]:
                         pass
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - PARTS))
+@pytest.mark.parametrize("name", NAMES)
 def test_example_is_run_by_a_test(name: str) -> None:
-    """Each example is run by a test of this file."""
-    assert name in set(examples_run(ast.parse(Path(__file__).read_text(encoding="utf-8"))))
+    """Each example is run by a test."""
+    tests = (path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    assert any(name in examples_run(ast.parse(test)) for test in tests if "tests.running" in test)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example_is_short(name: str) -> None:
-    """Each example has less than sixty lines; the chat, more of an application, some more."""
-    most = MOST_LINES + 20 if name.startswith("chat/") else MOST_LINES
-    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= most
+    """Each example has less than sixty lines."""
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("name", [*NAMES, *PAGES])
@@ -742,178 +628,10 @@ def test_sans_io_client_knows_no_trio() -> None:
     assert "trio" not in imported
 
 
-# The chat
+# The pages
 
 
-@contextmanager
-def plain_http(address: str) -> Generator[http.client.HTTPConnection, None, None]:
-    """Connect to a server that answers plain HTTP."""
-    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=SECONDS)
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-async def fetch(address: str, method: str, target: str) -> tuple[int, str | None, str]:
-    """Ask for a page as a browser would; return status, content type and body."""
-
-    def ask() -> tuple[int, str | None, str]:
-        with plain_http(address) as connection:
-            connection.request(method, target)
-            response = connection.getresponse()
-            return response.status, response.headers["Content-Type"], response.read().decode()
-
-    return await trio.to_thread.run_sync(ask)
-
-
-async def next_event(ws: WebSocket, what: str) -> dict[str, object]:
-    """Receive the next event of a kind, without the time of it."""
-    while True:
-        event: dict[str, object] = json.loads(await ws.receive())
-        if event["what"] == what:
-            event.pop("at", None)
-            return event
-
-
-async def end_of_chat(ws: WebSocket) -> Close | None:
-    """Wait for the end of a connection, whatever is told before; return the peer's Close."""
-    await ws.discard_messages()
-    return ws.close_received
-
-
-async def people_become(ws: WebSocket, *names: str) -> None:
-    """Wait until the room's people are these."""
-    while (await next_event(ws, "people"))["people"] != list(names):
-        pass
-
-
-def enter_chat(address: str, room: str = "") -> AbstractAsyncContextManager[WebSocket]:
-    """Connect as the page does."""
-    url = address.replace("http", "ws", 1) + room
-    return open_websocket_url(url, origin=address.rstrip("/"))
-
-
-async def test_chat_serves_its_page() -> None:
-    """The page comes from the address printed, at the path of any room, and nothing else does."""
-    page = (EXAMPLES / "chat" / "index.html").read_text(encoding="utf-8")
-    async with running("chat/server.py", 0) as server:
-        address = await server.address()
-        assert address.startswith("http://localhost:")
-        html = "text/html; charset=utf-8"
-        assert await fetch(address, "GET", "/") == (200, html, page)
-        assert await fetch(address, "GET", "/kitchen?a=b") == (200, html, page)
-        assert await fetch(address, "HEAD", "/") == (200, html, "")
-        assert (await fetch(address, "GET", "/favicon.ico"))[0] == 404
-        server.send_signal(signal.SIGTERM)
-        assert await server.finish() == []
-
-
-async def test_chat_lets_people_of_a_room_talk() -> None:
-    """Who is in a room hears the others come, speak and leave; other rooms hear nothing."""
-    async with running("chat/server.py", 0) as server:
-        address = await server.address()
-        async with enter_chat(address) as ada, enter_chat(address, "kitchen") as alan:
-            await alan.send("Alan")
-            await people_become(alan, "Alan")
-            await ada.send("Ada")
-            assert await next_event(ada, "join") == {"what": "join", "name": "Ada"}
-            async with enter_chat(address) as grace:
-                await grace.send("Grace")
-                await people_become(ada, "Ada", "Grace")
-                joined = {"what": "join", "name": "Grace"}
-                assert await next_event(ada, "join") == joined
-                await grace.send("<b>hi</b>")
-                said = {"what": "say", "name": "Grace", "text": "<b>hi</b>"}
-                assert await next_event(ada, "say") == await next_event(grace, "say") == said
-            await people_become(ada, "Ada")
-            assert await next_event(ada, "leave") == {"what": "leave", "name": "Grace"}
-            await alan.send("anybody?")
-            heard = await next_event(alan, "say")
-            assert heard == {"what": "say", "name": "Alan", "text": "anybody?"}
-
-
-async def test_chat_tells_what_was_said_before() -> None:
-    """Who comes in sees the last lines, in their order."""
-    async with running("chat/server.py", 0) as server:
-        address = await server.address()
-        async with enter_chat(address, "kitchen") as ada:
-            await ada.send("Ada")
-            for number in range(60):
-                await ada.send(f"line {number}")
-            while (await next_event(ada, "say"))["text"] != "line 59":
-                pass
-            async with enter_chat(address, "kitchen") as grace:
-                await grace.send("  ")
-                history = json.loads(await grace.receive())
-                assert history["what"] == "history"
-                assert [event["text"] for event in history["events"]] == [
-                    f"line {number}" for number in range(10, 60)
-                ]
-                await people_become(grace, "Ada", "somebody")
-
-
-async def test_chat_room_stands_when_all_talk_at_once() -> None:
-    """However many speak in one moment, the room goes on."""
-    broker = MemoryBroker()
-    async with trio.open_nursery() as nursery:
-        room: Room = await nursery.start(Room(broker, "/").run)
-        async with trio.open_nursery() as speakers:
-            for _ in range(1000):
-                speakers.start_soon(broker.publish, "chat:/", '{"what": "say"}')
-        await trio.testing.wait_all_tasks_blocked()
-        assert len(room._events) == MOST_EVENTS
-        nursery.cancel_scope.cancel()
-
-
-async def test_chats_share_rooms_over_redis(redis: RedisServer) -> None:
-    """Two servers with one Redis have the same people in a room; one that ends takes its own."""
-    environment = {"REDIS_URL": redis.url}
-    async with running("chat/server.py", 0, environment=environment) as here:
-        address = await here.address()
-        # Started in the same way, the second one on a machine finds the port taken.
-        taken = urlsplit(address).port
-        async with (
-            running("chat/server.py", taken, environment=environment) as there,
-            enter_chat(address) as ada,
-            enter_chat(await there.address()) as grace,
-        ):
-            await ada.send("Ada")
-            await people_become(ada, "Ada")
-            await grace.send("Grace")
-            await people_become(ada, "Ada", "Grace")
-            await people_become(grace, "Ada", "Grace")
-            await grace.send("hi")
-            assert await next_event(ada, "say") == await next_event(grace, "say")
-            there.send_signal(signal.SIGTERM)
-            assert await end_of_chat(grace) == Close(1001)
-            await people_become(ada, "Ada")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_chat_says_goodbye(number: signal.Signals) -> None:
-    """On a signal the chat closes its connections with 1001 and ends without a word."""
-    async with running("chat/server.py", 0) as server:
-        url = (await server.address()).replace("http", "ws", 1)
-        async with open_websocket_url(url) as ws:
-            await ws.send("Ada")
-            await next_event(ws, "join")
-            server.send_signal(number)
-            assert await end_of_chat(ws) == Close(1001)
-        assert await server.finish() == []
-
-
-async def test_chat_refuses_other_pages() -> None:
-    """A page of another origin may not take part."""
-    async with running("chat/server.py", 0) as server:
-        url = (await server.address()).replace("http", "ws", 1)
-        with pytest.raises(ConnectionRejected) as rejected:
-            async with open_websocket_url(url, origin="https://elsewhere.example"):
-                pytest.fail("the connection was accepted")
-        assert rejected.value.response.status == 403
-
-
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "../trio_ws/demo/index.html"])
 def test_page_keeps_text_text(name: str) -> None:
     """A page needs nothing from elsewhere and never makes HTML of what people write."""
     page = (EXAMPLES / name).read_text(encoding="utf-8")

@@ -61,7 +61,7 @@ LAYERS: list[set[str]] = [
         "_transient",
     },
     # Edges.
-    {"", "blocking", "pubsub", "testing"},
+    {"", "blocking", "demo", "pubsub", "testing"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 

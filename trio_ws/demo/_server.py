@@ -1,7 +1,5 @@
 """A chat with rooms for the browser: page and WebSockets come from one port.
 
-    python -m examples.chat.server [PORT]
-
 The path names the room.  A client says its name, then what it likes; it gets JSON about all that
 happens.  Servers with the same REDIS_URL in their environment share their rooms; the second one on
 a machine takes another port.
@@ -10,15 +8,14 @@ a machine takes another port.
 import os
 import re
 import signal
-import sys
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from examples.chat.rooms import Room
 from trio_ws import Limits, Request, Response, WebSocket, serve_websocket
+from trio_ws.demo._rooms import Room
 from trio_ws.pubsub import Broker, MemoryBroker, open_redis_broker
 
 PAGE = Path(__file__).with_name("index.html").read_bytes()
@@ -53,7 +50,7 @@ async def chat(broker: Broker, nursery: trio.Nursery, ws: WebSocket) -> None:
             await rooms[path].leave(ws)
 
 
-async def main(port: int) -> None:
+async def serve_chat(port: int) -> None:
     """Serve until Ctrl-C or SIGTERM, then close all connections with 1001."""
     redis = os.environ.get("REDIS_URL")
     opening: AbstractAsyncContextManager[Broker] = (
@@ -73,7 +70,3 @@ async def main(port: int) -> None:
             await anext(signals)
             await server.aclose()
             nursery.cancel_scope.cancel()
-
-
-if __name__ == "__main__":
-    trio.run(main, int(sys.argv[1]) if len(sys.argv) > 1 else 8765)

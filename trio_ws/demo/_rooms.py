@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 import trio
 
-from examples.chat.presence import Presence
 from trio_ws import WebSocket, broadcast
+from trio_ws.demo._presence import Presence
 from trio_ws.pubsub import Broker, BrokerUnavailable, MessagesMissed
 
 MOST_EVENTS = 50  # that somebody sees who comes in
