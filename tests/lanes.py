@@ -30,6 +30,7 @@ class Lane:
     mask: Callable[[bytes, bytes], bytes]
     forget_keys: Callable[[], None]
     compressed_payload: Callable[[bytes, int, bool], tuple[bytes, int] | None]
+    gathered: type[frames.Gathered]
 
     def decode(
         self, data: bytes, position: int = 0, *, masked: bool = False, max_size: int = 1 << 20
@@ -53,6 +54,7 @@ def _compiled() -> list[Lane]:
             speedups.mask,
             speedups._forget_keys,
             speedups.compressed_payload,
+            speedups.Gathered,
         )
     ]
 
@@ -64,6 +66,7 @@ PURE = Lane(
     frames.mask,
     frames._unused_keys.clear,
     frames.compressed_payload,
+    frames.Gathered,
 )
 LANES = [PURE, *_compiled()]
 
@@ -77,6 +80,7 @@ def use_lane(lane: Lane) -> Generator[None]:
         patch.setattr(receiving, "decode_frames", lane.decode_frames)
         patch.setattr(inflating, "compressed_payload", lane.compressed_payload)
         patch.setattr(inflating, "decode_frames", lane.decode_frames)
+        patch.setattr(payload, "Gathered", lane.gathered)
         patch.setattr(payload, "mask", lane.mask)
         patch.setattr(sending, "encode_frame", lane.encode_frame)
         yield

@@ -208,6 +208,7 @@ def test_lane_differential_finds_mistakes(
         mistaken.mask,
         mistaken._unused_keys.clear,
         mistaken.compressed_payload,
+        mistaken.Gathered,
     )
     with pytest.raises(Difference, match="the mistaken lane and wsproto differ"):
         run(10_000, lanes=[lane], make=make)

@@ -98,3 +98,67 @@ def test_payload_fails_when_its_last_character_is_cut(cut_short: bytes) -> None:
 def test_payload_may_be_empty(text: bool, empty: str | bytes) -> None:
     """A frame without a payload says an empty part of its kind."""
     assert Payload(0, MASK_KEY, text=text).take(b"") == empty
+
+
+@each_lane
+@given(message=st.binary(max_size=60), key=keys, cuts=cuts)
+def test_payload_that_is_wanted_whole_comes_with_its_last_part(
+    lane: Lane, message: bytes, key: bytes, cuts: list[int]
+) -> None:
+    """Until then nothing comes; then it is as if it had never been cut."""
+    with use_lane(lane):
+        payload = Payload(len(message), key, text=False, whole=True)
+        taken = [payload.take(part) for part in cut(masked(message, key), cuts) if part]
+    assert taken == [*[b""] * (len(taken) - 1), message][: len(taken)]
+
+
+@each_lane
+@given(message=st.binary(min_size=1, max_size=60), key=keys, cuts=cuts, when=st.integers(0, 8))
+def test_payload_can_be_divided_at_any_time(
+    lane: Lane, message: bytes, key: bytes, cuts: list[int], when: int
+) -> None:
+    """What has come is there at once, what comes later by itself."""
+    with use_lane(lane):
+        payload = Payload(len(message), key, text=False, whole=True)
+        received = b""
+        for turn, part in enumerate(cut(masked(message, key), cuts)):
+            if turn == when:
+                received += payload.divide()
+                assert len(received) == len(message) - payload.left
+            taken = payload.take(part)
+            assert isinstance(taken, bytes)
+            received += taken
+        received += payload.divide()
+    assert received == message
+
+
+def test_payload_of_text_keeps_nothing_back() -> None:
+    """It is decoded as it comes, to fail as soon as it is wrong, also when it is wanted whole."""
+    payload = Payload(4, NOT_MASKED, text=True, whole=True)
+    assert payload.take(b"ab") == "ab"
+    assert payload.divide() == b""
+    assert payload.take(b"cd") == "cd"
+
+
+@each_lane
+def test_gathered_takes_no_more_than_was_announced(lane: Lane) -> None:
+    """Whoever adds more has miscounted: what is there stays as it is."""
+    gathered = lane.gathered(4)
+    gathered.add(b"abc", NOT_MASKED)
+    with pytest.raises(ValueError, match="announced"):
+        gathered.add(b"de", NOT_MASKED)
+    assert gathered.take() == b"abc"
+    with pytest.raises(ValueError, match="announced"):
+        gathered.add(b"d", NOT_MASKED)
+    assert gathered.take() == b""
+    with pytest.raises(ValueError, match="negative"):
+        lane.gathered(-1)
+
+
+@each_lane
+def test_gathered_reserves_by_what_has_come(lane: Lane) -> None:
+    """Who announces a gigabyte and sends ten bytes does not make us hold a gigabyte."""
+    gathered = lane.gathered(1 << 40)  # more than there is
+    for _ in range(10):
+        gathered.add(b"a", NOT_MASKED)
+    assert gathered.take() == b"a" * 10

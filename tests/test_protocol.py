@@ -16,7 +16,7 @@ import pytest
 from tests.helpers import ProtocolPair, both_roles, other, peer_frame, sent_frames
 from trio_ws._close import Close
 from trio_ws._exceptions import ClosedLocally, ConnectionBroken
-from trio_ws._options import Limits
+from trio_ws._options import Deflate, Limits
 from trio_ws.protocol.connection import Event, Piece, Ping, Pong, Protocol
 from trio_ws.protocol.state import TRANSITIONS, Role, State
 from trio_ws.testing import Opcode, close_payload
@@ -81,6 +81,44 @@ def test_send_takes_whatever_is_bytes_like(
     assert pair.send(pair.ours.send(message)) == [b"abc"]
     assert pair.send(pair.ours.send(message, text=False)) == [b"abc"]
     assert pair.send(pair.ours.send(message, text=True)) == ["abc"]
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536, 100_000])
+@pytest.mark.parametrize("text", [True, False], ids=["text", "binary"])
+def test_send_header_is_what_a_payload_lacks(size: int, text: bool) -> None:
+    """With the payload behind it, it is the frame that `send_payload` makes."""
+    protocol = Protocol(Role.SERVER)
+    header = protocol.send_header(size, text=text)
+    assert header is not None
+    assert header + b"x" * size == protocol.send_payload(b"x" * size, text=text)
+
+
+@pytest.mark.parametrize(
+    ("role", "compression", "alone"),
+    [
+        (Role.SERVER, None, True),
+        (Role.SERVER, Deflate(threshold=1001), True),
+        (Role.SERVER, Deflate(threshold=1000), False),
+        (Role.CLIENT, None, False),
+    ],
+)
+def test_send_header_is_for_payloads_that_go_out_as_they_are(
+    role: Role, compression: Deflate | None, alone: bool
+) -> None:
+    """A client masks them, and with compression they become others."""
+    protocol = Protocol(role, compression=compression)
+    assert (protocol.send_header(1000, text=True) is not None) is alone
+
+
+def test_send_header_asks_whether_a_message_may_be_sent() -> None:
+    """As everything that sends one."""
+    protocol = Protocol(Role.SERVER)
+    protocol.send_fragment("a", text=True, final=False)
+    with pytest.raises(RuntimeError):
+        protocol.send_header(1000, text=True)
+    protocol.close()
+    with pytest.raises(ClosedLocally):
+        protocol.send_header(1000, text=True)
 
 
 @both_roles

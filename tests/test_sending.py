@@ -28,6 +28,7 @@ from trio_ws import (
 from trio_ws._caretaker import TICK
 from trio_ws._close import Close
 from trio_ws._pings import MAX_OUTSTANDING
+from trio_ws._sending import LARGE_PAYLOAD
 from trio_ws.protocol.state import Role
 from trio_ws.testing import (
     Frame,
@@ -76,6 +77,26 @@ async def test_send_makes_one_frame(
             frame = await next_frame(peer)
             assert (frame.opcode, frame.payload) == sent
             assert frame.fin
+
+
+@both_roles
+@pytest.mark.parametrize("size", [LARGE_PAYLOAD - 1, LARGE_PAYLOAD, 100_000])
+@pytest.mark.parametrize("text", [True, False], ids=["text", "binary"])
+async def test_large_message_is_one_frame_like_any_other(
+    size: int, text: bool, role: Role, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Whether its payload was copied into it or not."""
+    async with scripted(role) as (websocket, peer):
+        for message in ("x" * size, "y" * size):
+            await websocket.send(message if text else message.encode())
+            frame = await next_frame(peer)
+            assert frame.fin
+            assert frame.opcode == (Opcode.TEXT if text else Opcode.BINARY)
+            assert frame.payload == message.encode()
+        figures = websocket.statistics()
+        assert figures.messages_sent == 2
+        header = (2 if size < 126 else 4 if size < 65536 else 10) + 4 * (role is Role.CLIENT)
+        assert figures.bytes_sent == 2 * (header + size)
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,64 @@ def test_write_goes_out_in_the_callers_task() -> None:
     trio.run(main)
 
 
+async def test_write_with_header_is_one_system_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Header and payload go out together, although nobody has joined them."""
+    calls: list[int] = []
+    genuine = os.writev
+
+    def writev(fd: int, parts: tuple[bytes, bytes]) -> int:
+        calls.append(genuine(fd, parts))
+        return calls[-1]
+
+    monkeypatch.setattr("trio_ws._transport.socket.os.writev", writev)
+    async with lone_transport() as (transport, far, spawned):
+        transport.write_with_header(b"header", b"payload")
+        assert far.recv(100) == b"headerpayload"
+        assert calls == [13]
+        assert spawned.tasks == []
+        assert transport.pending == 0
+
+
+@pytest.mark.parametrize("taken", [0, 1, 5, 6, 7, 12])
+async def test_write_with_header_goes_on_where_the_kernel_stopped(
+    taken: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever that is, nothing comes twice, nothing is lost, and nothing comes between."""
+
+    def writev(fd: int, parts: tuple[bytes, bytes]) -> int:
+        if not taken:
+            raise BlockingIOError
+        return os.write(fd, b"".join(parts)[:taken])
+
+    monkeypatch.setattr("trio_ws._transport.socket.os.writev", writev)
+    async with open_wire("socket") as wire:
+        wire.transport.write_with_header(b"header", b"payload")
+        wire.transport.write_ping(b"ping")
+        assert wire.transport.pending == 17 - taken
+        wire.transport.flush_soon()
+        assert await receive_exactly(wire.peer, 17) == b"headerpayloadping"
+
+
+async def test_write_with_header_waits_behind_what_waits() -> None:
+    """The order of the writes is that of the bytes."""
+    async with open_wire("socket") as wire:
+        wire.transport.write(bytes(TOO_MUCH))
+        wire.transport.write_with_header(b"header", b"payload")
+        wire.transport.flush_soon()
+        assert (await receive_exactly(wire.peer, TOO_MUCH + 13))[TOO_MUCH:] == b"headerpayload"
+
+
+async def test_write_with_header_to_a_broken_connection_fails_once() -> None:
+    """As `write` does: the error is noted, and what comes later is dropped."""
+    async with lone_transport() as (transport, far, spawned):
+        far.close()
+        for _ in range(2):
+            transport.write_with_header(b"header", b"payload")
+        assert isinstance(transport.write_error, trio.BrokenResourceError)
+        assert transport.pending == 0
+        assert spawned.tasks == []
+
+
 @pytest.fixture
 def stopwatch(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Stop the processor's clock; return what moves it on, by seconds."""

@@ -21,6 +21,7 @@ import sysconfig
 import tempfile
 import time
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.helpers import MASK_KEY
@@ -113,7 +114,14 @@ LIES_ABOUT_SIZE = [
     *((1 << 64) - 14, (1 << 64) - 4, (1 << 64) - 1),
 ]
 TEXTS = ["a", "\0", "é", "\N{EURO SIGN}", "\N{GRINNING FACE}"]
-NONSENSE: list[tuple[object, ...]] = [(), (None,), ("text",), (bytearray(b"\x81\x00"),), (1, 2, 3)]
+NONSENSE: list[tuple[object, ...]] = [
+    (),
+    (None,),
+    ("text",),
+    (bytearray(b"\x81\x00"),),
+    (1, 2, 3),
+    (b"ab", b"key"),
+]
 
 
 def make_payload(chance: random.Random) -> bytes:
@@ -202,12 +210,39 @@ class Fuzzer:
             raise SystemExit(f"{payload!r}, {text=}, {masked=}: {frame!r}")
         self.inputs += 2
 
+    def gather(self) -> None:
+        """Have a payload gathered that comes in parts, and perhaps never as a whole."""
+        chance = self._chance
+        payload = make_payload(chance)
+        gathered = self._lane.gathered(len(payload) + chance.choice([0, 0, 1, 1000, 1 << 20]))
+        expected = bytearray()
+        position = 0
+        while position < len(payload):
+            part = payload[position : position + chance.randrange(1, 2 + len(payload) // 2)]
+            position += len(part)
+            key = chance.choice([b"", MASK_KEY])
+            gathered.add(part, key)
+            expected += frames.mask(part, key) if key else part
+            if chance.random() < 0.1:
+                break
+        seen = gathered.take()
+        if seen != bytes(expected):
+            raise SystemExit(f"{seen!r} instead of {bytes(expected)!r}")
+        if gathered.take():
+            raise SystemExit("what was taken is there still")
+        self.inputs += 1
+
     def misuse(self) -> None:
         """Call with what nobody should; what is raised is not compared."""
         arguments = self._chance.choice(NONSENSE)
-        for name in ("compressed_payload", "decode_frames", "encode_frame", "mask"):
+        calls: dict[str, Callable[..., object]] = {
+            name: getattr(self._lane, name)
+            for name in ("compressed_payload", "decode_frames", "encode_frame", "mask")
+        }
+        calls["Gathered.add"] = self._lane.gathered(2).add
+        for name, call in calls.items():
             try:
-                getattr(self._lane, name)(*arguments)
+                call(*arguments)
             except (TypeError, ValueError, OverflowError):
                 self.inputs += 1
             else:
@@ -228,6 +263,7 @@ def fuzz(module: Path, seconds: float, seed: int) -> None:
         speedups.mask,
         speedups._forget_keys,
         speedups.compressed_payload,
+        speedups.Gathered,
     )
     fuzzer = Fuzzer(lane, seed)
     end = time.monotonic() + seconds
@@ -235,6 +271,7 @@ def fuzz(module: Path, seconds: float, seed: int) -> None:
         for _ in range(100):
             fuzzer.decode()
             fuzzer.encode()
+            fuzzer.gather()
         fuzzer.misuse()
     sys.stdout.write(f"{fuzzer.inputs} inputs, {fuzzer.messages} messages decoded, all as Python\n")
 

@@ -114,6 +114,10 @@ class Transport(ABC):
         """Commit a frame: queue it behind all others; never block."""
         self._queue().append(frame)
 
+    def write_with_header(self, header: bytes, payload: bytes) -> None:
+        """Commit a frame whose payload is large enough that copying it is to be avoided."""
+        self.write(header + payload)
+
     def write_head(self, head: bytes) -> None:
         """Commit the head of an answer, the first thing written: no ping or pong overtakes it."""
         self._queue().resume(memoryview(head))

@@ -153,6 +153,24 @@ class SocketTransport(Transport):
         self._wrote_at = now
         return follows
 
+    def write_with_header(self, header: bytes, payload: bytes) -> None:
+        if self._outbox or self.write_error is not None or self.closed:
+            self.write(header + payload)
+            return
+        written = 0
+        try:
+            written = os.writev(self._socket.fileno(), (header, payload))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as exc:
+            self.fail_writing(broken_by(exc))
+            return
+        if written < len(header):
+            self._queue().resume(memoryview(header[written:] + payload))
+        elif written < len(header) + len(payload):
+            self._queue().resume(memoryview(payload)[written - len(header) :])
+        self.flush_soon()
+
     def write_head(self, head: bytes) -> None:
         self.write(head)  # what the kernel does not take is begun, and so not overtaken
 

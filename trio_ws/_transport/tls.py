@@ -126,6 +126,9 @@ class TLSTransport(SocketTransport):
             self._full_reads = full_reads + 1  # the next read has nothing to wait for
         return data
 
+    def write_with_header(self, header: bytes, payload: bytes) -> None:
+        self.write(header + payload)  # records are made of copies in any case
+
     def _open(self, max_bytes: int) -> bytes | None:
         records = self._records
         try:

@@ -1,4 +1,5 @@
 from trio_ws.protocol.events import Event
+from trio_ws.protocol.frames import Gathered as Gathered  # the same interface
 
 def decode_frames(
     data: bytes, position: int, masked: bool, max_size: int, messages: list[Event]

@@ -248,6 +248,61 @@ def encode_frame(payload not None, bint text, bint masked, bint compressed=False
     return frame
 
 
+cdef class Gathered:
+    cdef bytes _data  # nobody else has it, so that it may be written to
+    cdef Py_ssize_t _filled
+    cdef Py_ssize_t _size
+
+    def __cinit__(self, Py_ssize_t size):
+        if size < 0:
+            raise ValueError("size must not be negative")
+        self._data = b""
+        self._filled = 0
+        self._size = size
+
+    def add(self, bytes data not None, bytes key not None):
+        cdef Py_ssize_t count = PyBytes_GET_SIZE(data)
+        cdef Py_ssize_t key_size = PyBytes_GET_SIZE(key)
+        cdef uint8_t *target
+        if key_size != 0 and key_size != 4:
+            raise ValueError("a masking key has 4 bytes")
+        if count > self._size - self._filled:
+            raise ValueError("more than was announced")
+        self._reserve(self._filled + count)
+        target = <uint8_t *> PyBytes_AS_STRING(self._data) + self._filled
+        if key_size:
+            _mask(
+                target,
+                <const uint8_t *> PyBytes_AS_STRING(data),
+                count,
+                <const uint8_t *> PyBytes_AS_STRING(key),
+            )
+        else:
+            memcpy(target, PyBytes_AS_STRING(data), count)
+        self._filled += count
+
+    cdef int _reserve(self, Py_ssize_t needed) except -1:
+        cdef Py_ssize_t room = self._size
+        cdef bytes larger
+        if needed <= PyBytes_GET_SIZE(self._data):
+            return 0
+        if needed < room // 16:
+            room = 16 * needed
+        larger = PyBytes_FromStringAndSize(NULL, room)
+        memcpy(PyBytes_AS_STRING(larger), PyBytes_AS_STRING(self._data), self._filled)
+        self._data = larger
+        return 0
+
+    def take(self):
+        cdef bytes data = self._data
+        cdef Py_ssize_t filled = self._filled
+        self._data = b""
+        self._filled = self._size = 0
+        if filled < PyBytes_GET_SIZE(data):
+            return PyBytes_FromStringAndSize(PyBytes_AS_STRING(data), filled)
+        return data
+
+
 def mask(bytes payload not None, bytes key not None):
     if PyBytes_GET_SIZE(key) != 4:
         raise ValueError("a masking key has 4 bytes")

@@ -144,7 +144,10 @@ class Protocol(Inflating):
             if too_large is not None:
                 self._fail(CloseCode.MESSAGE_TOO_BIG, too_large)
                 return []
-            if collected := message.take():
+            collected = message.take()
+            if self._payload is not None:
+                collected = self._payload.divide() or collected
+            if collected:
                 events.append(Piece(collected, final=False))
         if self.held:
             self.held = False

@@ -138,22 +138,61 @@ def encode_frame(payload: bytes, text: bool, masked: bool, compressed: bool = Fa
         masked: whether to mask it, with a fresh random key: a client has to.
         compressed: whether it is a compressed one.
     """
-    size = len(payload)
     first = FIN_TEXT if text else FIN_BINARY
     if compressed:
         first |= COMPRESSED
-    mask_bit = MASKED if masked else 0
-    if size <= 125:
-        header = bytes((first, mask_bit | size))
-    elif size <= 0xFFFF:
-        header = _medium_header(first, mask_bit | 126, size)
-    else:
-        header = _large_header(first, mask_bit | 127, size)
+    header = encode_header(first, len(payload), MASKED if masked else 0)
     if not masked:
         return header + payload
     # "the client MUST pick a fresh masking key from the set of allowed 32-bit values"
     key = _fresh_key()
     return header + key + mask(payload, key)
+
+
+def encode_header(first: int, size: int, mask_bit: int = 0) -> bytes:
+    """Return the header of a frame up to its masking key, from its first byte and its length."""
+    if size <= 125:
+        return bytes((first, mask_bit | size))
+    if size <= 0xFFFF:
+        return _medium_header(first, mask_bit | 126, size)
+    return _large_header(first, mask_bit | 127, size)
+
+
+class Gathered:
+    """A binary payload that comes in parts and becomes one object, of a size that is announced.
+
+    Compiled, each part is unmasked straight into its place, so that a large message is neither
+    copied nor joined; and never is more reserved than sixteen times what has come.
+
+    Args:
+        size: how much is to come, in bytes.
+    """
+
+    __slots__ = ("_data", "_left")
+
+    def __init__(self, size: int) -> None:
+        if size < 0:
+            raise ValueError("size must not be negative")
+        self._data = bytearray()
+        self._left = size
+
+    def add(self, data: bytes, key: bytes) -> None:
+        """Take the next part, masked with this key, unless that is empty.
+
+        Raises:
+            ValueError: it is more than was announced.
+        """
+        if len(data) > self._left:
+            raise ValueError("more than was announced")
+        self._left -= len(data)
+        self._data += mask(data, key) if key else data
+
+    def take(self) -> bytes:
+        """Return what has come; nothing may be added afterwards."""
+        data = bytes(self._data)
+        self._data.clear()
+        self._left = 0
+        return data
 
 
 def mask(payload: bytes, key: bytes) -> bytes:

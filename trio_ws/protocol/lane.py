@@ -10,9 +10,7 @@ import os
 from importlib import import_module
 from typing import Literal
 
-from trio_ws.protocol import frames
-
-__all__ = ["LANE", "compressed_payload", "decode_frames", "encode_frame", "mask"]
+__all__ = ["LANE", "Gathered", "compressed_payload", "decode_frames", "encode_frame", "mask"]
 
 
 def _compiled() -> bool:
@@ -30,13 +28,17 @@ LANE: Literal["compiled", "pure"] = "compiled" if _compiled() else "pure"
 
 if LANE == "compiled":
     from trio_ws.protocol._speedups import (
+        Gathered,
         compressed_payload,
         decode_frames,
         encode_frame,
         mask,
     )
 else:
-    compressed_payload = frames.compressed_payload
-    decode_frames = frames.decode_frames
-    encode_frame = frames.encode_frame
-    mask = frames.mask
+    from trio_ws.protocol.frames import (
+        Gathered,
+        compressed_payload,
+        decode_frames,
+        encode_frame,
+        mask,
+    )

@@ -165,7 +165,10 @@ class Receiving(Sending):
             begin = start + frame_size - payload_size
             if begins_message and begin <= len(data) and self._is_whole(data, start, payload_size):
                 key = data[begin - 4 : begin] if self._peer_masks else b""
-                self._payload = Payload(payload_size, key, text=data[start] & 0x0F == 0x1)
+                assert self._message is not None  # it was admitted
+                whole = self._message.delivery is Delivery.WHOLE
+                text = data[start] & 0x0F == 0x1
+                self._payload = Payload(payload_size, key, text=text, whole=whole)
                 self._frame_left = payload_size
                 return begin
         self._frame_left = frame_size

@@ -26,6 +26,7 @@ from trio_ws.protocol.arguments import (
     checked_payload,
 )
 from trio_ws.protocol.deflate import CompressedFrames, Compressor
+from trio_ws.protocol.frames import FIN_BINARY, FIN_TEXT, encode_header
 from trio_ws.protocol.lane import encode_frame
 from trio_ws.protocol.state import TRANSITIONS, Role, State
 
@@ -120,6 +121,25 @@ class Sending:
         if self.compression is None:
             return encode_frame(payload, text, self.role is _CLIENT)
         return self._encode(payload, text=text)
+
+    def send_header(self, size: int, *, text: bool) -> bytes | None:
+        """Return the header alone of a message whose payload goes out as it is.
+
+        What `send_payload` returns is then this and the payload, for which nothing was copied.
+        ``None`` when the payload does not go out as it is: masked by a client, or compressed.
+
+        Args:
+            size: of the payload, in bytes.
+            text: whether it is a text message.
+
+        Raises:
+            ConnectionBroken, ClosedLocally, RuntimeError: as `send`.
+        """
+        self._check_between_messages()
+        compression = self.compression
+        if self.role is _CLIENT or (compression is not None and size >= compression.threshold):
+            return None
+        return encode_header(FIN_TEXT if text else FIN_BINARY, size)
 
     def send_prepared(self, message: PreparedMessage) -> bytes:
         """Return the bytes of a message that goes to many connections, like `send`.
