@@ -192,7 +192,11 @@ async def innocent(server: Target) -> AsyncGenerator[Innocent, None]:
 
 async def opened(port: int, path: str = "/") -> trio.SocketStream:
     """Open a raw connection, opening handshake included."""
-    stream = await trio.open_tcp_stream(LOOPBACK, port)
+    return await shaken(await trio.open_tcp_stream(LOOPBACK, port), path)
+
+
+async def shaken(stream: trio.SocketStream, path: str) -> trio.SocketStream:
+    """Shake hands on a raw connection, and return it."""
     await stream.send_all(upgrade_request(path))
     received = b""
     while b"\r\n\r\n" not in received:

@@ -8,7 +8,9 @@ import logging
 import math
 import os
 import socket
+import struct
 import sys
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -22,6 +24,7 @@ from trio_ws import (
     Server,
     Timeouts,
     WebSocket,
+    broadcast,
     serve_websocket_listeners,
 )
 
@@ -29,10 +32,29 @@ from trio_ws import (
 RECEIVE_BUFFER = 128 * 1024
 
 
+members: set[WebSocket] = set()
+
+
+async def feed(rate: float) -> None:
+    """Tell everybody at /feed what time it is, so often a second."""
+    due = trio.current_time()
+    while True:
+        message = struct.pack("!d", time.perf_counter()) + bytes(992)
+        broadcast(members, message, when_full="drop")
+        due += 1 / rate
+        await trio.sleep_until(due)
+
+
 async def handle(ws: WebSocket) -> None:
     """Do what the target of the request says: echo, receive, receive slowly, or send."""
     with suppress(ConnectionClosed):
         match ws.request.target:
+            case "/feed":
+                members.add(ws)
+                try:
+                    await ws.discard_messages()
+                finally:
+                    members.remove(ws)
             case "/receive":
                 await ws.discard_messages()
             case "/send":
@@ -65,6 +87,8 @@ async def main(options: dict[str, Any]) -> None:
 
     async with trio.open_nursery() as nursery, trio.lowlevel.FdStream(os.dup(0)) as stdin:
         server: Server = await nursery.start(serve)
+        if "feed" in options:
+            nursery.start_soon(feed, options["feed"])
         sys.stdout.write(f"{server.port}\n")
         sys.stdout.flush()
         await stdin.receive_some()
