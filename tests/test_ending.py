@@ -443,7 +443,8 @@ async def test_unread_data_does_not_eat_our_close(network: Network, way: str) ->
             else:
                 await peer.send_frame(Opcode.CLOSE)
             await peer.send_bytes(bytes(100_000))
-            with pytest.raises(ConnectionClosed):
+            # Whoever receives is told at once, and does not wait for the peer to hang up.
+            with pytest.raises(ConnectionClosed), trio.fail_after(20):
                 await websocket.receive()
             nursery.start_soon(websocket.wait_closed)
             await trio.sleep(2 * AWAY)  # for the understudy to be at the end of its work
@@ -788,18 +789,23 @@ async def test_drain_without_a_receiver_ends_in_time(
         assert trio.current_time() == pytest.approx(TIMEOUTS.close, abs=2 * TICK)
 
 
+@pytest.mark.parametrize("early", [0.0, 0.001, TICK], ids=["at once", "just before", "before"])
 async def test_drain_waits_for_an_application_with_a_full_queue(
-    autojump_clock: trio.testing.MockClock,
+    early: float, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """The peer's answer lies behind what the application has yet to receive."""
+    """The peer's answer lies behind what the application has yet to receive.
+
+    Also when it comes back at a moment at which the time of an answer would be over.
+    """
     limits = Limits(max_queued_messages=2)
     async with scripted(timeouts=TIMEOUTS, limits=limits) as (websocket, peer):
         for number in range(5):
             await peer.send_frame(Opcode.TEXT, b"%d" % number)
             await trio.sleep(AWAY)
+        began = trio.current_time()
         websocket._drain(Close(1001))
         await peer.close_frame(1001)
-        await trio.sleep(10 * TIMEOUTS.close)
+        await trio.sleep_until(began + 10 * TIMEOUTS.close - early)
         assert [message async for message in websocket] == list("01234")
 
 
@@ -818,7 +824,7 @@ async def test_drain_does_not_wait_for_ever_behind_a_full_queue(
         assert [await websocket.receive() for _ in range(3)] == list("012")
         with pytest.raises(ConnectionBroken):
             await websocket.receive()
-        assert trio.current_time() <= began + TIMEOUTS.close + 2 * TICK
+        assert trio.current_time() <= began + 2 * TIMEOUTS.close + 2 * TICK
 
 
 async def test_drain_flushes_first_for_as_long_as_it_moves(

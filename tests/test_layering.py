@@ -19,7 +19,17 @@ PACKAGE = Path(__file__).parent.parent / "trio_ws"
 # name is trio_ws/__init__.py itself. A new module needs its place here.
 LAYERS: list[set[str]] = [
     # Values.
-    {"_backoff", "_exceptions", "_close", "_url", "_options"},
+    {
+        "_arguments",
+        "_async_block",
+        "_backoff",
+        "_callables",
+        "_close",
+        "_exceptions",
+        "_options",
+        "_other_names",
+        "_url",
+    },
     # Sans-I/O.
     {"protocol"},
     # Bytes in and out of a stream.
@@ -30,6 +40,9 @@ LAYERS: list[set[str]] = [
         "_caretaker",
         "_connection",
         "_ending",
+        "_groups",
+        "_instrument",
+        "_instrumented",
         "_message_streams",
         "_pings",
         "_reading",
@@ -45,7 +58,6 @@ LAYERS: list[set[str]] = [
         "_awaiting",
         "_client",
         "_connecting",
-        "_groups",
         "_opening",
         "_broadcast",
         "_proxy",
@@ -61,7 +73,7 @@ LAYERS: list[set[str]] = [
         "_transient",
     },
     # Edges.
-    {"", "blocking", "demo", "pubsub", "testing"},
+    {"", "__main__", "blocking", "cli", "compat", "demo", "pubsub", "testing"},
 ]
 HEIGHT = {name: height for height, layer in enumerate(LAYERS) for name in layer}
 

@@ -199,7 +199,7 @@ def test_options_keep_a_value_or_raise(
 @pytest.mark.parametrize("name", ["limits", "timeouts", "keepalive"])
 async def test_number_in_place_of_options_is_refused(name: str) -> None:
     """``timeouts=5`` is a likely mistake: it is told by name, before anything is done."""
-    message = f"^{name} must be a {name.title()}, not 5$"
+    message = rf"^{name} must be a {name.title()}, not 5: write {name}={name.title()}\(\w+=5\)$"
     wrong: Any = {name: 5}
     with pytest.raises(TypeError, match=message):
         async with open_websocket_url("ws://localhost:1/", **wrong):

@@ -398,6 +398,10 @@ class ShortWrites:
         """Write some of it."""
         return os.write(fd, data[: self._most])
 
+    def writev(self, fd: int, parts: tuple[bytes, ...]) -> int:
+        """Write some of them."""
+        return self.write(fd, b"".join(parts))
+
 
 async def converse(websocket: WebSocket, peer: Peer) -> None:
     """Send one of everything, each when what came before it has arrived: nothing overtakes."""

@@ -488,7 +488,7 @@ async def test_environment_is_asked_only_on_request(
         ({"proxy": "ftp://host:1"}, InvalidURL, "begins with one of http, https, socks4"),
         ({"proxy": "host:3128"}, InvalidURL, "begins with one of http, https, socks4"),
         ({"proxy": "http://host/path"}, InvalidURL, "ends with its port"),
-        ({"proxy": 3128}, TypeError, "must be a str"),
+        ({"proxy": 3128}, TypeError, "must be a URL"),
         ({"proxy_ssl_context": contexts().client}, ValueError, "goes with .* an https proxy"),
         (
             {"proxy": "http://host:1", "proxy_ssl_context": contexts().client},

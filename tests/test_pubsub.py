@@ -1,12 +1,10 @@
 """What both brokers promise: the same tests for the one in memory and the one over a real Redis."""
 
-import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from textwrap import dedent
 from typing import Unpack
 
 import pytest
@@ -228,6 +226,15 @@ async def test_full_queue_is_no_overflow(broker: AnyBroker, when_full: WhenFull)
             subscription.receive_nowait()
 
 
+async def test_thousand_speak_at_one_moment(broker: AnyBroker) -> None:
+    """Nobody is too slow because many publish before he has his turn."""
+    async with broker.subscribe("topic") as subscription, trio.open_nursery() as nursery:
+        for _ in range(1000):
+            nursery.start_soon(broker.publish, "topic", "hello")
+        for _ in range(1000):
+            assert await receive(subscription) == "hello"
+
+
 async def test_slow_subscriber_holds_up_nobody(broker: AnyBroker) -> None:
     """One subscriber that never receives costs the others nothing."""
     async with (
@@ -402,33 +409,3 @@ async def test_receive_cancelled_anywhere_takes_nothing(broker: AnyBroker) -> No
             assert messages == ["message"]
 
     assert await points_in(scenario) > 0
-
-
-# Brokers of one's own
-
-
-def sharded_broker() -> type:
-    """Return the class that the documentation shows."""
-    page = (Path(__file__).parent.parent / "docs" / "scaling.rst").read_text(encoding="utf-8")
-    block = re.search(r"code-block:: python\n\n((?:    .*\n|\n)*)", page)
-    assert block is not None
-    names: dict[str, object] = {}
-    exec("from __future__ import annotations\n" + dedent(block[1]), names)
-    found = names["ShardedBroker"]
-    assert isinstance(found, type)
-    return found
-
-
-async def test_sharded_broker_of_the_documentation_is_a_broker() -> None:
-    """Topics are spread over several brokers, and each finds its subscribers."""
-    brokers = [MemoryBroker() for _ in range(3)]
-    broker: Broker = sharded_broker()(brokers)
-    async with AsyncExitStack() as stack:
-        for number in range(20):
-            topic = f"topic {number}"
-            subscription = await stack.enter_async_context(broker.subscribe(topic, max_queued=1))
-            await broker.publish(topic, topic)
-            assert await receive(subscription) == topic
-        topics = [each.statistics().topics for each in brokers]
-    assert sum(topics) == 20
-    assert min(topics) > 0

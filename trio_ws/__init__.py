@@ -30,6 +30,7 @@ from trio_ws._exceptions import (
     TLSFailed,
     WebSocketError,
 )
+from trio_ws._instrument import Instrument
 from trio_ws._message_streams import MessageReceiver, MessageSender
 from trio_ws._options import Deflate, Keepalive, Limits, Timeouts
 from trio_ws._proxy import FROM_ENVIRONMENT
@@ -43,7 +44,7 @@ from trio_ws._serve import (
 )
 from trio_ws._server import Server
 from trio_ws._siblings import run_siblings
-from trio_ws._statistics import WebSocketStatistics
+from trio_ws._statistics import ServerStatistics, WebSocketStatistics
 from trio_ws._transient import is_transient
 from trio_ws._transport import TLSStream
 from trio_ws.protocol.handshake import Accept
@@ -70,6 +71,7 @@ __all__ = [
     "HandshakeError",
     "HandshakeTimeout",
     "Headers",
+    "Instrument",
     "InvalidURL",
     "Keepalive",
     "Limits",
@@ -81,6 +83,7 @@ __all__ = [
     "Router",
     "Server",
     "ServerOptions",
+    "ServerStatistics",
     "TLSFailed",
     "TLSInfo",
     "TLSStream",

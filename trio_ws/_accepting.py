@@ -7,11 +7,12 @@ answers a request deserves the sans-I/O layer knows; what becomes of the WebSock
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NoReturn, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NoReturn, TypeAlias, cast
 
 import trio
 
@@ -19,6 +20,7 @@ from trio_ws._awaiting import awaited
 from trio_ws._connection import WebSocket
 from trio_ws._exceptions import ConnectionRejected, HandshakeError
 from trio_ws._groups import is_failure, part
+from trio_ws._instrumented import websocket_class
 from trio_ws._options import Deflate
 from trio_ws._reading import ConnectionOptions
 from trio_ws._transport import (
@@ -39,6 +41,11 @@ if TYPE_CHECKING:
 
 Decision: TypeAlias = Accept | Response | None
 ProcessRequest: TypeAlias = Callable[[Request], Decision | Awaitable[Decision]]
+
+_TLS_HINTS: Final = {
+    "HTTP_REQUEST": "; the client wrote ws:// where wss:// is served",
+    "NO_SHARED_CIPHER": "; has the ssl_context a certificate, by load_cert_chain()?",
+}
 
 # After a refusal we read and drop no more than this, in bytes and in seconds, so that the answer
 # arrives instead of a reset.
@@ -99,10 +106,16 @@ class Acceptance:
             await self.refuse(refusal)
         try:
             head = self._handshake.accept(accept)
-        except ValueError:
+        except ValueError as exc:
             self._logger.exception("process_request accepted what cannot be accepted")
+            self._tell_error(exc)
             await self.refuse(Response(HTTPStatus.INTERNAL_SERVER_ERROR))
         return self._open(head, accept.context, spawn, caretaker)
+
+    @property
+    def request(self) -> Request | None:
+        """The client's request, if it has come."""
+        return self._handshake.request
 
     def _open(self, head: bytes, context: object, spawn: Spawn, caretaker: Caretaker) -> WebSocket:
         handshake, options = self._handshake, self._options.connection
@@ -111,7 +124,7 @@ class Acceptance:
         transport = make_transport(
             self._stream, spawn, limits=options.limits, timeouts=options.timeouts
         )
-        websocket = WebSocket(
+        websocket = websocket_class(options.instruments)(
             Protocol(Role.SERVER, options.limits, handshake.compression),
             transport,
             request=handshake.request,
@@ -130,6 +143,9 @@ class Acceptance:
     def _logger(self) -> logging.Logger:
         return self._options.connection.logger
 
+    def _tell_error(self, error: BaseException) -> None:
+        self._options.connection.instruments.tell(lambda each: each.error(None, error))
+
     async def _read_request(self) -> None:
         handshake = self._handshake
         try:
@@ -145,6 +161,9 @@ class Acceptance:
         """Ask who has a say: the RFC and the origin policy first, then ``process_request``."""
         request, refusal = self._handshake.request, self._handshake.refusal
         if refusal is not None and (request is None or request.is_upgrade):
+            if request is not None and refusal.status == HTTPStatus.FORBIDDEN:
+                origin = request.origin
+                self._logger.info("origin %.200r may not connect; see the option origins", origin)
             await self.refuse(refusal)
         assert request is not None
         decision = await self._ask(request)
@@ -166,6 +185,7 @@ class Acceptance:
             if failure is not None:
                 target = request.target
                 self._logger.error("process_request failed for %.200r", target, exc_info=failure)
+                self._tell_error(failure)
             if fatal is not None:
                 raise fatal
             return Response(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -189,16 +209,25 @@ class Acceptance:
         while left > 0 and (data := await self._stream.receive_some(HANDSHAKE_READ_SIZE)):
             left -= len(data)
 
-    async def refuse_late(self, busy: Response | None) -> None:
+    async def refuse_late(self, busy: Response | None) -> ConnectionRejected:
         """Answer a handshake that took too long, or for which the server has no time any more.
 
         With ``busy`` if there is that; otherwise 408 when the client has not finished its
-        request, 503 when it waits for us.
+        request, 503 when it waits for us.  Returns what `refuse` would raise.
         """
-        waiting = self._handshake.request is not None
+        waiting = self.request is not None
         status = HTTPStatus.SERVICE_UNAVAILABLE if waiting else HTTPStatus.REQUEST_TIMEOUT
         with trio.move_on_after(LINGER_SECONDS, shield=True), suppress(ConnectionRejected):
             await self.refuse(busy or Response(status))
+        response = self._handshake.response  # an earlier one, if that was on its way
+        assert response is not None
+        return ConnectionRejected(response)
+
+
+def tell_rejected(options: AcceptOptions, acceptance: Acceptance | None, error: Exception) -> None:
+    """Tell the instruments that no connection came of a handshake, which may not have begun."""
+    request = acceptance.request if acceptance is not None else None
+    options.connection.instruments.tell(lambda each: each.rejected(request, error))
 
 
 async def finish_tls(stream: trio.abc.Stream) -> None:
@@ -211,7 +240,15 @@ async def finish_tls(stream: trio.abc.Stream) -> None:
         if isinstance(stream, trio.SSLStream):
             await cast("trio.SSLStream[trio.abc.Stream]", stream).do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-        raise HandshakeError(f"the TLS handshake failed: {exc.__cause__ or exc}") from exc
+        raise tls_failed(exc) from exc
+
+
+def tls_failed(error: Exception) -> HandshakeError:
+    """Return what to raise when a client and we did not come to TLS."""
+    cause = error.__cause__
+    reason = cause.reason if isinstance(cause, ssl.SSLError) else None
+    problem = f"the TLS handshake failed: {cause or error}"
+    return HandshakeError(problem + _TLS_HINTS.get(reason or "", ""))
 
 
 @trio.lowlevel.disable_ki_protection

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_ws._arguments import check_in_trio
+from trio_ws._groups import is_failure, part, without_own_closing
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
@@ -29,6 +32,7 @@ async def websocket_block(
     Args:
         opened: opens it; what it starts in the background lives in the block's nursery.
     """
+    check_in_trio()
     error: BaseException | None = None
     async with trio.open_nursery() as nursery:
         try:
@@ -51,7 +55,17 @@ async def websocket_block(
 @trio.lowlevel.enable_ki_protection
 async def leave_because(websocket: WebSocket, error: BaseException) -> None:
     """Close a WebSocket whose block or handler ended with this exception; never raise another."""
+    _tell_failure(websocket, error)
     # When closing is cut short, the first exception is still the one to hear of; whoever is
     # cancelled will meet that again at the next checkpoint.
     with suppress(trio.Cancelled):
         await websocket._leave(error)
+
+
+def _tell_failure(websocket: WebSocket, error: BaseException) -> None:
+    """Tell the instruments of what has failed: not of a cancellation, nor of the close."""
+    failure, _ = part(error, is_failure)
+    if failure is not None:
+        failure = without_own_closing(failure, websocket)
+    if failure is not None:
+        websocket._options.instruments.tell(lambda each: each.error(websocket, failure))

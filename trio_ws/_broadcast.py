@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 import trio
 
@@ -30,6 +30,11 @@ class BroadcastResult:
     closed: tuple[WebSocket, ...]
     """These were full and are closed with 1013, by ``when_full="close"``; or they failed, and are
     closed for that."""
+
+    if not TYPE_CHECKING:  # there it is an error that this is missing
+
+        def __await__(self) -> NoReturn:
+            raise TypeError("broadcast() never waits, and has sent the message: leave await out")
 
 
 @trio.lowlevel.enable_ki_protection
@@ -61,11 +66,12 @@ def broadcast(
     """
     if when_full not in {"drop", "close"}:
         raise ValueError(f'when_full is "drop" or "close", not {when_full!r}')
+    checked = _checked(websockets)
     prepared = PreparedMessage(message, text=text)
     sent: list[WebSocket] = []
     full: list[WebSocket] = []
     failed: list[WebSocket] = []
-    for websocket in _checked(websockets):
+    for websocket in checked:
         if websocket._open:
             try:
                 (sent if websocket._send_prepared(prepared) else full).append(websocket)
@@ -80,6 +86,8 @@ def broadcast(
 
 
 def _checked(websockets: Iterable[object]) -> list[WebSocket]:
+    if isinstance(websockets, WebSocket):
+        raise TypeError("broadcast() goes through an iterable: write broadcast([websocket], ...)")
     checked: list[WebSocket] = []
     for websocket in websockets:
         if not isinstance(websocket, WebSocket):

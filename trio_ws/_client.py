@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import trio
 
+from trio_ws._arguments import check_in_trio, check_nursery, check_ssl_context, check_stream
+from trio_ws._async_block import async_block
 from trio_ws._block import websocket_block
 from trio_ws._connecting import Network, over
 from trio_ws._connection import WebSocket
+from trio_ws._instrument import Instrument
 from trio_ws._opening import Opening, OpeningOptions
 from trio_ws._options import Compression, Keepalive, Limits, Timeouts
 from trio_ws._proxy import ProxyLike
@@ -44,6 +46,8 @@ class ClientOptions(TypedDict, total=False):
     """See `Timeouts`."""
     keepalive: Keepalive
     """See `Keepalive`."""
+    instruments: Sequence[Instrument]
+    """Who is told of what happens, see `Instrument`.  Default: nobody."""
 
 
 class ConnectOptions(ClientOptions, total=False):
@@ -59,7 +63,7 @@ class ConnectOptions(ClientOptions, total=False):
     same host, then without credentials.  Default: 0; a redirect raises `ConnectionRejected`."""
 
 
-@asynccontextmanager
+@async_block("websocket")
 async def open_websocket_url(
     url: str, ssl_context: ssl.SSLContext | None = None, **options: Unpack[ConnectOptions]
 ) -> AsyncGenerator[WebSocket, None]:
@@ -100,13 +104,15 @@ async def connect_websocket_url(
     so is the nursery.  When the nursery is cancelled, it is closed with 1001.  Arguments and
     exceptions are those of `open_websocket_url`.
     """
+    check_in_trio()
+    check_nursery("the first argument", nursery, "connect_websocket_url(nursery, url)")
     websocket = await opening_to_url(url, ssl_context, **options).open(nursery.start_soon)
-    nursery.start_soon(_guard, websocket)
+    nursery.start_soon(guard, websocket)
     return websocket
 
 
 @trio.lowlevel.enable_ki_protection
-async def _guard(websocket: WebSocket) -> None:
+async def guard(websocket: WebSocket) -> None:
     """Stay with a connection until it is closed; close it when the nursery is cancelled."""
     try:
         await websocket._wait_stream_closed()
@@ -115,13 +121,15 @@ async def _guard(websocket: WebSocket) -> None:
         raise
 
 
-@asynccontextmanager
+@async_block("websocket")
 async def open_websocket_unix(
     path: str | os.PathLike[str],
     url: str = "ws://localhost/",
     **options: Unpack[ClientOptions],
 ) -> AsyncGenerator[WebSocket, None]:
-    """Connect to a server that listens on a Unix socket.
+    """Connect to a server that listens on a Unix socket, in an ``async with`` block.
+
+    Leaving the block, and cancellation, are as with `open_websocket_url`.
 
     Args:
         path: the socket's path.
@@ -144,7 +152,7 @@ async def open_websocket_unix(
         yield websocket
 
 
-@asynccontextmanager
+@async_block("websocket")
 async def wrap_client_stream(
     stream: trio.abc.Stream, url: str, **options: Unpack[ClientOptions]
 ) -> AsyncGenerator[WebSocket, None]:
@@ -161,6 +169,7 @@ async def wrap_client_stream(
         InvalidURL, ValueError, HandshakeError: as with `open_websocket_url`; the stream is
             closed all the same.
     """
+    check_stream(stream)
     async with websocket_block(client_opening(stream, url, options)) as websocket:
         yield websocket
 
@@ -192,8 +201,11 @@ def opening_to_url(
 ) -> Opening:
     """Return what opens connections to a URL."""
     parsed = parse_url(url)
+    check_ssl_context("ssl_context", ssl_context, server_side=False)
     if ssl_context is not None and not (parsed.secure or max_redirects):
-        raise ValueError(f"an ssl_context goes with a wss URL, not with {parsed}")
+        raise ValueError(
+            f"an ssl_context goes with a wss URL, not with {parsed}: write wss://, or leave it out"
+        )
     opening_options = OpeningOptions(**options)
     network = Network(
         parsed,

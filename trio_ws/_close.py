@@ -97,11 +97,12 @@ def checked_close(code: int, reason: str) -> Close:
 
 def _checked_code(code: object) -> int:
     if not isinstance(code, int) or isinstance(code, bool):
-        raise TypeError(f"a close code must be an int, not {type(code).__name__}")
+        hint = ": write reason=... for a reason" if isinstance(code, str) else ""
+        raise TypeError(f"a close code must be an int, not {type(code).__name__}{hint}")
     if not _may_be_sent(code):
         raise ValueError(
             f"close code {int(code)} must not be sent; 1000 to 1003, 1007 to 1014 and 3000 to 4999"
-            " may be"
+            " may be, of which 4000 to 4999 are free for applications"
         )
     # A plain number, whether it came as CloseCode or not: what was sent looks the same in logs.
     return int(code)

@@ -21,12 +21,16 @@ Invariants of a connection, wherever its code lives:
 
 from __future__ import annotations
 
+import inspect
 import math
-from typing import TYPE_CHECKING
+from types import FunctionType
+from typing import TYPE_CHECKING, NoReturn
 
 import trio
 
 from trio_ws._close import Close, checked_close
+from trio_ws._other_names import names_elsewhere
+from trio_ws._receiving import Receiving
 from trio_ws._sending import Sending
 from trio_ws._statistics import WebSocketStatistics
 
@@ -41,6 +45,15 @@ if TYPE_CHECKING:
     from trio_ws.protocol.http import Request, Response
 
 
+# In warnings ("was never awaited") and errors they are to have the name that users know.
+for _half in (Receiving, Sending):
+    for _name, _method in vars(_half).items():
+        if isinstance(_method, FunctionType) and not _name.startswith("_"):
+            _method.__qualname__ = f"WebSocket.{_name}"
+            inspect.unwrap(_method).__qualname__ = _method.__qualname__
+
+
+@names_elsewhere
 class WebSocket(  # pyright: ignore[reportIncompatibleMethodOverride] - send(), by position
     Sending, trio.abc.Channel[str | bytes]
 ):
@@ -86,21 +99,22 @@ class WebSocket(  # pyright: ignore[reportIncompatibleMethodOverride] - send(), 
         self.response = response
         self.subprotocol = subprotocol
         self.context = context
-        self._messages_sent = 0
-        self._streaming_out: trio.lowlevel.Task | None = None
 
     def _begin(self, trailing_data: bytes) -> None:
         """Take up service, with the bytes that came behind the opening handshake."""
-        self._logger.info("connection opened: %s", self)
         self._transport.watch(self._write_failed)
         self._caretaker.add(self)
         interval = self._options.keepalive.interval
         if interval < math.inf:
             self._caretaker.set_alarm(self, self._last_activity + interval)
+        self._note_opened()
         if trailing_data:
             self._digest(trailing_data, self._last_activity)
         if self._transport.write_error is not None:  # our answer to the handshake met a reset
             self._write_failed()
+
+    def _note_opened(self) -> None:
+        self._logger.info("connection opened: %s", self)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else self._protocol.state.name.lower()
@@ -108,6 +122,16 @@ class WebSocket(  # pyright: ignore[reportIncompatibleMethodOverride] - send(), 
             f"<WebSocket {self._protocol.role.name.lower()} {self.request.target!r} "
             f"peer={self.peer_address!r} {state}>"
         )
+
+    if not TYPE_CHECKING:  # there it is an error that these are missing
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("a WebSocket is iterated over by `async for message in websocket:`")
+
+        def __enter__(self) -> NoReturn:
+            raise TypeError("a WebSocket is entered by `async with`, not by `with`")
+
+        __exit__ = None  # with looks for it before it enters
 
     # Closing
 
@@ -138,7 +162,8 @@ class WebSocket(  # pyright: ignore[reportIncompatibleMethodOverride] - send(), 
         """Wait until the connection is closed, however that comes about.
 
         The peer's Close is read in its turn: while the queue of unread messages is full, this
-        waits for the application to receive, unless the peer hangs up.
+        waits for the application to receive, unless the peer hangs up.  It says nothing of how it
+        was closed, and changes nothing, also when it is cancelled.
         """
         await trio.lowlevel.checkpoint()
         while not self._closed and not self._hung_up:

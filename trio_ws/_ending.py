@@ -19,6 +19,7 @@ import trio
 
 from trio_ws._caretaker import TICK
 from trio_ws._close import Close, CloseCode
+from trio_ws._exceptions import closing_facts
 from trio_ws._pings import Pings, SentPing
 from trio_ws._reading import Reading
 from trio_ws.protocol.state import State
@@ -45,6 +46,7 @@ class Ending(Reading):
         "_keepalive_payload",
         "_keepalive_sent_at",
         "_latency",
+        "_postponed",
         "_suspected",
     )
 
@@ -59,6 +61,7 @@ class Ending(Reading):
         super().__init__(protocol, transport, options, caretaker, spawn)
         self._closed_event: trio.Event | None = None
         self._deadline = math.inf  # for a closing handshake that nobody waits for
+        self._postponed = False  # that deadline, because of unread messages
         self._ended_by_us = False  # by our aclose(): not the peer, the network or keepalive
         self._latency: float | None = None
         self._keepalive_payload: bytes | None = None
@@ -193,8 +196,8 @@ class Ending(Reading):
 
     async def _finish_if_quick(self) -> None:
         """Close the stream if there is nobody to wait for, and nobody who is at it."""
-        quick = self._protocol.failure is None and not self._transport.pending
-        if quick and self._understudy is None and not self._closed:
+        alone = self._understudy is None and not self._closed
+        if alone and not self._transport.pending and not self._unread():
             await self._finish()
 
     def _unread(self) -> bool:
@@ -217,7 +220,7 @@ class Ending(Reading):
             self._logger.info("connection closed: %s", self._closing_facts())
 
     def _closing_facts(self) -> str:
-        facts = str(self._closed_error(receiving=True))
+        facts = closing_facts(self._protocol.close_received, self._protocol.close_sent)
         return facts if self._cause is None else f"{facts} ({self._cause!s:.200})"
 
     def _hang_up(self) -> None:
@@ -262,10 +265,13 @@ class Ending(Reading):
             self._deadline = now + self._options.timeouts.close
             return now + TICK
         if now >= self._deadline:
-            if self._receiving or self._may_read():
+            # While the application has yet to read what came before, the peer's answer lies behind
+            # it.  From then on the peer has the usual time, and not what is left of a moment.
+            readable = self._receiving or self._may_read()
+            if readable and not self._postponed:
                 self._break(self._transport.write_error)
                 return math.inf
-            # The application has yet to read what came before; should it come, there is a limit.
+            self._postponed = not readable
             self._deadline = now + self._options.timeouts.close
         next_look = self._see_to_keepalive(now)  # whose ping may fail, and set the deadline
         return min(self._deadline, next_look)

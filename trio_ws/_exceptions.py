@@ -63,8 +63,10 @@ class ConnectionClosed(WebSocketError):
     # cycle through the traceback.  It says nothing in another process, so it is not pickled.
     _token: object | None = None
 
+    _blame = ""  # before the facts, where the type alone leaves a question
+
     def __init__(self, received: Close | None, sent: Close | None) -> None:
-        super().__init__(_in_words(received, sent))
+        super().__init__(self._blame + closing_facts(received, sent))
         self.received = received
         self.sent = sent
 
@@ -94,6 +96,8 @@ class ConnectionBroken(ConnectionClosed, trio.BrokenResourceError):
 
 class ClosedLocally(ConnectionClosed, trio.ClosedResourceError):
     """The connection was used after it was closed on our own side."""
+
+    _blame = "closed on this side before, by aclose() or the end of its block or handler; "
 
 
 class HandshakeError(WebSocketError):
@@ -201,7 +205,8 @@ def _blank(kind: type[WebSocketError]) -> WebSocketError:
     return kind.__new__(kind)
 
 
-def _in_words(received: Close | None, sent: Close | None) -> str:
+def closing_facts(received: Close | None, sent: Close | None) -> str:
+    """Say which Close frames there were."""
     if received is None and sent is None:
         return "no Close frame received or sent"
     theirs = "no Close frame received" if received is None else f"received {received}"

@@ -42,7 +42,7 @@ class MessageSender:
             ConnectionClosed: the connection was closed before the message was complete.
         """
         if not self._open:
-            raise trio.ClosedResourceError("the message is complete")
+            raise trio.ClosedResourceError("the send_stream() block of this message was left")
         await self._websocket._send_fragment(part, text=self._text, final=False)
         self._begun = True
 
@@ -79,7 +79,7 @@ class MessageReceiver(trio.abc.ReceiveChannel[str | bytes]):
             trio.BusyResourceError: another task is receiving.
         """
         if self._closed:
-            raise trio.ClosedResourceError("the message was left")
+            raise trio.ClosedResourceError("the receive_stream() block of this message was left")
         websocket = self._websocket
         if self._first is not None:
             await trio.lowlevel.checkpoint_if_cancelled()
@@ -95,7 +95,7 @@ class MessageReceiver(trio.abc.ReceiveChannel[str | bytes]):
         return item.data
 
     async def aclose(self) -> None:
-        """Skip the rest of the message, without waiting for it."""
+        """Skip the rest of the message, without waiting for it; also when cancelled."""
         self._close()
         await trio.lowlevel.checkpoint()
 

@@ -17,14 +17,18 @@ import trio
 from trio_ws._caretaker import Caretaker
 from trio_ws._connection import WebSocket
 from trio_ws._exceptions import ConnectionRejected, HandshakeError, HandshakeTimeout, Phase
+from trio_ws._instrument import Instrument, Instruments
+from trio_ws._instrumented import websocket_class
 from trio_ws._options import (
     Compression,
     Keepalive,
     Limits,
     Timeouts,
     check_options,
+    check_redirects,
     checked_compression,
 )
+from trio_ws._other_names import named_options
 from trio_ws._reading import ConnectionOptions
 from trio_ws._redirects import redirected
 from trio_ws._transport import (
@@ -38,7 +42,7 @@ from trio_ws._transport import (
 from trio_ws._url import WebSocketURL
 from trio_ws.protocol.connection import Protocol
 from trio_ws.protocol.handshake import ClientHandshake
-from trio_ws.protocol.http import Headers, TLSInfo
+from trio_ws.protocol.http import Headers, Request, TLSInfo
 from trio_ws.protocol.state import Role, State
 
 if TYPE_CHECKING:
@@ -46,12 +50,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("trio_ws.client")
 
+# An alert, and what is of a handshake: what TLS says to what is none (RFC 8446 section 5.1).
+_TLS_RECORDS = (b"\x15", b"\x16")
+
 Enter = Callable[[Phase], None]
 
 Connect = Callable[[WebSocketURL, Enter], Awaitable[trio.abc.Stream]]
 """Connects to the host of a URL, with TLS if there is to be any, and says which phase it enters."""
 
 
+@named_options(besides=("max_redirects", "proxy", "proxy_ssl_context", "ssl_context"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpeningOptions:
     """`ClientOptions` with their defaults."""
@@ -63,6 +71,7 @@ class OpeningOptions:
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     keepalive: Keepalive = Keepalive()
+    instruments: Sequence[Instrument] = ()
 
     def __post_init__(self) -> None:
         check_options(self.limits, self.timeouts, self.keepalive)
@@ -78,10 +87,10 @@ class OpeningOptions:
             limits=self.limits,
         )
 
-    @property
     def connection(self) -> ConnectionOptions:
-        """What an open connection goes by."""
-        return ConnectionOptions(self.limits, self.timeouts, self.keepalive, logger)
+        """Return what the open connections go by."""
+        instruments = Instruments(self.instruments)
+        return ConnectionOptions(self.limits, self.timeouts, self.keepalive, logger, instruments)
 
 
 class Opening:
@@ -100,16 +109,29 @@ class Opening:
         self._connect = connect
         self._options = options
         self._headers = Headers(options.headers)
-        if max_redirects < 0:
-            raise ValueError(f"max_redirects must be 0 or more, not {max_redirects!r}")
+        check_redirects(max_redirects)
         self._max_redirects = max_redirects
         self._proxied = proxied
         self._phase: Phase = "connect"
+        self._connection = options.connection()  # one for all: an instrument that fails is out
+        self._request: Request | None = None  # the one under way
         options.handshake(url, self._headers)  # raises for what cannot make a request
 
     @trio.lowlevel.enable_ki_protection
     async def open(self, spawn: Spawn) -> WebSocket:
         """Connect and shake hands; what runs in the background is started with ``spawn``."""
+        try:
+            return await self._open_in_time(spawn)
+        except Exception as exc:
+            self._tell_rejected(exc)
+            raise
+        finally:
+            self._request = None  # the connection has its own
+
+    def _tell_rejected(self, error: Exception) -> None:
+        self._connection.instruments.tell(lambda each: each.rejected(self._request, error))
+
+    async def _open_in_time(self, spawn: Spawn) -> WebSocket:
         timeout = self._options.timeouts.open
         with trio.move_on_after(timeout):
             return await self._follow(spawn)
@@ -129,11 +151,12 @@ class Opening:
 
     async def _open(self, url: WebSocketURL, headers: Headers, spawn: Spawn) -> WebSocket:
         self._enter("connect")
+        handshake = self._options.handshake(url, headers)
+        self._request = handshake.request
         stream = await self._connect(url, self._enter)
         try:
             self._enter("handshake")
-            handshake = self._options.handshake(url, headers)
-            await _shake_hands(stream, handshake)
+            await _shake_hands(stream, handshake, secure=url.secure)
             # TLS to a proxy alone is none to the server.
             tls = tls_info(stream) if url.secure or not self._proxied else None
             return self._websocket(stream, handshake, tls, spawn)
@@ -153,15 +176,16 @@ class Opening:
     ) -> WebSocket:
         options = self._options
         assert handshake.response is not None
+        connection = self._connection
         local, peer = socket_addresses(stream)
-        websocket = WebSocket(
+        websocket = websocket_class(connection.instruments)(
             Protocol(Role.CLIENT, options.limits, handshake.compression),
             make_transport(stream, spawn, limits=options.limits, timeouts=options.timeouts),
             request=handshake.request.with_connection(local, peer, tls),
             response=handshake.response,
             subprotocol=handshake.subprotocol,
             context=None,
-            options=options.connection,
+            options=connection,
             caretaker=Caretaker(spawn),
             spawn=spawn,
         )
@@ -169,7 +193,9 @@ class Opening:
         return websocket
 
 
-async def _shake_hands(stream: trio.abc.Stream, handshake: ClientHandshake) -> None:
+async def _shake_hands(
+    stream: trio.abc.Stream, handshake: ClientHandshake, *, secure: bool
+) -> None:
     data = b""
     try:
         await stream.send_all(handshake.data_to_send())
@@ -182,6 +208,8 @@ async def _shake_hands(stream: trio.abc.Stream, handshake: ClientHandshake) -> N
     error, handshake.error = handshake.error, None
     if error is not None:
         answered = data or isinstance(error, ConnectionRejected)
+        if not secure and (not answered or data[:1] in _TLS_RECORDS):
+            error = HandshakeError(f"{error}; if the server speaks TLS, write wss:// not ws://")
         try:
             raise error from (None if answered else EOFError("the server hung up"))
         finally:

@@ -11,7 +11,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from trio_ws._other_names import named_options
 
+
+@named_options(of="Limits")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a peer may make us hold, per connection; all at least 1, and none can be switched off.
@@ -60,6 +63,7 @@ class Limits:
             _check_count(f"Limits.{field.name}", getattr(self, field.name))
 
 
+@named_options(of="Timeouts")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
     """How long to wait for a peer, in seconds; ``math.inf`` is for ever.
@@ -90,6 +94,7 @@ class Timeouts:
             _check_seconds(f"Timeouts.{field.name}", getattr(self, field.name))
 
 
+@named_options(of="Keepalive")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keepalive:
     """When to ask a silent peer for a sign of life; ``Keepalive(interval=math.inf)`` never does.
@@ -114,6 +119,7 @@ class Keepalive:
             _check_seconds(f"Keepalive.{field.name}", getattr(self, field.name))
 
 
+@named_options(of="Deflate")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deflate:
     """How messages are compressed, where the peer agrees: permessage-deflate (RFC 7692).
@@ -182,11 +188,28 @@ def check_options(limits: object, timeouts: object, keepalive: object) -> None:
         ("keepalive", keepalive, Keepalive),
     ):
         if not isinstance(value, expected):
-            raise TypeError(f"{name} must be a {expected.__name__}, not {value!r:.100}")
+            kind, field = expected.__name__, dataclasses.fields(expected)[0].name
+            instead = "math.inf" if value is None and expected is not Limits else "..."
+            instead = repr(value) if isinstance(value, int | float) else instead
+            example = f"{name}={kind}({field}={instead})"
+            raise TypeError(f"{name} must be a {kind}, not {value!r:.100}: write {example}")
 
 
 Compression: TypeAlias = Deflate | Literal["deflate"] | None
 """The option ``compression``: ``"deflate"`` is ``Deflate()``, ``None`` is none."""
+
+
+def check_redirects(count: object) -> None:
+    """Refuse what is no number of redirects to follow.
+
+    Raises:
+        TypeError: it is no `int`.
+        ValueError: it is less than 0.
+    """
+    if not isinstance(count, int):
+        raise TypeError(f"max_redirects must be an int, 0 for none, not {count!r:.100}")
+    if count < 0:
+        raise ValueError(f"max_redirects must be 0 or more, not {count!r}")
 
 
 def checked_compression(compression: Compression) -> Deflate | None:
@@ -234,6 +257,8 @@ def _check_count(name: str, value: object) -> None:
 
 def _check_seconds(name: str, value: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+        raise TypeError(
+            f"{name} must be a number of seconds, not {value!r:.100} (math.inf is for ever)"
+        )
     if not value > 0:  # so written, it refuses NaN too
         raise ValueError(f"{name} must be above 0 seconds (math.inf for ever), not {value!r}")

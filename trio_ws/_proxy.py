@@ -55,6 +55,8 @@ def choose_proxy(proxy: ProxyLike, url: WebSocketURL) -> ProxyURL | None:
     text = _from_environment(url) if isinstance(proxy, ProxySource) else proxy
     if text is None:
         return None
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"proxy must be a URL, FROM_ENVIRONMENT or None, not {text!r:.100}")
     chosen = parse_proxy_url(text)
     if chosen.scheme.startswith("socks"):
         check_socks_library()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import trio
@@ -23,6 +23,7 @@ import trio
 from trio_ws._caretaker import Caretaker
 from trio_ws._exceptions import ClosedLocally, ConnectionBroken, ConnectionClosed, ConnectionEnded
 from trio_ws._inbox import Inbox
+from trio_ws._instrument import Instruments
 from trio_ws._pace import PACE
 from trio_ws._pings import Pings
 from trio_ws._transport import without_frames
@@ -61,6 +62,7 @@ class ConnectionOptions:
     timeouts: Timeouts
     keepalive: Keepalive
     logger: logging.Logger
+    instruments: Instruments = field(default_factory=Instruments)
 
 
 class Reading(Inbox):
@@ -261,8 +263,9 @@ class Reading(Inbox):
                 latency = self._pings.answer(event.payload, self._last_activity)
                 if latency is not None:
                     self._note_latency(latency)
-        if not self._closed_locally:
-            self._put_all(items)
+        self._put_all(items)
+        if self._closed_locally:
+            self._empty_inbox()
 
     def _after_protocol(self) -> None:
         """Send what the protocol owes the peer; end when it says so."""

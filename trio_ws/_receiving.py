@@ -6,11 +6,12 @@ checkpoint after an item was taken from the inbox, so that cancellation loses no
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import trio
 
+from trio_ws._async_block import async_block
 from trio_ws._close import Close, CloseCode
 from trio_ws._ending import Ending
 from trio_ws._exceptions import ConnectionEnded
@@ -22,6 +23,8 @@ from trio_ws.protocol.connection import Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine
+
+    from typing_extensions import Buffer
 
 
 class Receiving(Ending):
@@ -103,8 +106,14 @@ class Receiving(Ending):
 
     def _busy(self) -> trio.BusyResourceError:
         if self._receiving:
-            return trio.BusyResourceError("another task is already receiving from this WebSocket")
-        return trio.BusyResourceError("a receive_stream() is open, and its message comes first")
+            return trio.BusyResourceError(
+                "another task is already receiving from this WebSocket: let one task receive, and"
+                " pass the messages on by a memory channel"
+            )
+        return trio.BusyResourceError(
+            "a receive_stream() is open, and its message comes first: receive from that, or leave"
+            " its block"
+        )
 
     async def _get_ready_to_read(self) -> None:
         self._fail_held()
@@ -187,7 +196,7 @@ class Receiving(Ending):
 
     # In pieces
 
-    @asynccontextmanager
+    @async_block("stream")
     async def receive_stream(
         self, *, max_size: int | None = None
     ) -> AsyncGenerator[MessageReceiver, None]:
@@ -226,9 +235,9 @@ class Receiving(Ending):
             raise
         if isinstance(item, Piece):
             return item
-        if max_size is not None and _size(item) > max_size:
+        if max_size is not None and size_in_bytes(item) > max_size:
             self._empty_inbox()
-            self._send_close(Close(CloseCode.MESSAGE_TOO_BIG, "message over the limits"))
+            self._send_close(Close(CloseCode.MESSAGE_TOO_BIG, "message over max_size"))
             self._transport.flush_soon()
             self._end(None)
             raise self._closed_error(receiving=False)
@@ -254,7 +263,7 @@ class Receiving(Ending):
 
         The sibling of a handler that only sends: without it the peer's messages would fill the
         queue, and its Close would stay behind them.  Returns when `receive` would raise
-        `ConnectionEnded`.
+        `ConnectionEnded`.  When cancelled, it has dropped what had come until then.
 
         Raises:
             ConnectionClosed, trio.BusyResourceError: as `receive`.
@@ -264,5 +273,8 @@ class Receiving(Ending):
                 await self.receive()
 
 
-def _size(message: str | bytes) -> int:
-    return len(message.encode() if isinstance(message, str) else message)
+def size_in_bytes(data: str | Buffer) -> int:
+    """Return the size of a message, or of a part of one, in bytes; of text, of its UTF-8."""
+    if isinstance(data, str):
+        return len(data) if data.isascii() else len(str.encode(data))
+    return memoryview(data).nbytes

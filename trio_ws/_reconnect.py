@@ -17,6 +17,7 @@ import trio
 
 from trio_ws._backoff import Backoff
 from trio_ws._block import websocket_block
+from trio_ws._callables import check_async_callable, checked_awaitable
 from trio_ws._client import ConnectOptions, opening_to_url
 from trio_ws._exceptions import ConnectionBroken, ConnectionClosed, ConnectionEnded
 from trio_ws._groups import without_own_closing
@@ -66,6 +67,7 @@ async def reconnect_websocket_url(
         InvalidURL, ValueError: the arguments cannot make a request.
         OSError, HandshakeError, ConnectionClosed: the last failure, which is not transient.
     """
+    check_async_callable("the handler", handler, "the WebSocket")
     opening = opening_to_url(url, ssl_context, **options)
     await Reconnecting(handler, opening, backoff, is_transient, task_status).run()
 
@@ -131,7 +133,7 @@ class Reconnecting:
         """Call the handler; return how the connection was ended, if it was not by us."""
         opened_at = trio.current_time()
         try:
-            await self._handler(websocket)
+            await checked_awaitable("the handler", self._handler, self._handler(websocket))
         except Exception as exc:
             if without_own_closing(exc, websocket) is not None:
                 raise

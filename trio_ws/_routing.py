@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from trio_ws._awaiting import awaited
+from trio_ws._callables import checked_awaitable, name_of
 from trio_ws.protocol.handshake import Accept
 from trio_ws.protocol.http import Request, Response
 
@@ -112,7 +113,11 @@ class Router:
         return self._adder(rule, process_request, websocket=False)
 
     async def process_request(self, request: Request) -> Decision:
-        """Answer a request, or let the handshake go on: for the server's ``process_request``."""
+        """Answer a request, or let the handshake go on: for the server's ``process_request``.
+
+        Raises:
+            TypeError: the function of a page returned no `Response`.
+        """
         found = self._rules.match(request.path, websocket=request.is_upgrade)
         if found is None:
             if not request.is_upgrade and self._rules.match(request.path, websocket=True):
@@ -134,14 +139,20 @@ class Router:
         if found is None:
             raise RuntimeError(
                 f"there is no route for {ws.request.path!r:.200}: a server whose handler is a"
-                " router needs its process_request too"
+                " router needs its process_request too: process_request=router.process_request"
             )
         route, taken = found
-        await awaited(route.handler(ws, **taken))
+        await checked_awaitable("the handler", route.handler, route.handler(ws, **taken))
 
     def _adder(
         self, rule: str, process_request: ProcessRequest | None, *, websocket: bool
     ) -> Callable[[_AnyHandler], _AnyHandler]:
+        if not isinstance(rule, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(
+                f"a rule must be a str, not a {type(rule).__name__}: write the path above"
+                f' {name_of(rule)}, as in @router.websocket("/path")'
+            )
+
         def add(handler: _AnyHandler) -> _AnyHandler:
             route = _Route(handler, process_request, websocket)
             self._rules.add(rule, route, websocket=websocket)

@@ -6,11 +6,11 @@ before it; behind it nothing raises `trio.Cancelled` any more.
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
 
+from trio_ws._async_block import async_block
 from trio_ws._close import Close
 from trio_ws._message_streams import MessageSender
 from trio_ws._pace import PACE, checkpoint as paced_checkpoint
@@ -96,7 +96,10 @@ class Sending(Receiving):
 
     def _check_not_streaming(self) -> None:
         if self._streaming_out is trio.lowlevel.current_task():
-            raise RuntimeError("leave the send_stream() block before sending another message")
+            raise RuntimeError(
+                "leave the send_stream() block before sending another message; inside it, send"
+                " parts by `await stream.send(...)`"
+            )
 
     def _commit(self, payload: bytes, *, text: bool) -> None:
         # From here on nothing raises Cancelled: the message is sent, or it is not.
@@ -150,7 +153,7 @@ class Sending(Receiving):
             raise trio.WouldBlock
         self._commit(payload, text=is_text)
 
-    @asynccontextmanager
+    @async_block("stream")
     async def send_stream(self, *, text: bool) -> AsyncGenerator[MessageSender, None]:
         """Send one message in fragments: ``await stream.send(part)`` inside the block.
 
@@ -173,7 +176,6 @@ class Sending(Receiving):
             self._check_writable()
             yield sender
             await sender._complete()
-            self._messages_sent += 1
         except BaseException:
             if sender._begun and self._open:
                 self._close_without_waiting(Close(1011, "message not completed"))
@@ -190,6 +192,7 @@ class Sending(Receiving):
         self._check_writable()
         frame = self._protocol.send_fragment(part, text=text, final=final)
         self._transport.write(frame)
+        self._messages_sent += final
         self._bytes_sent += len(frame)
 
     # Pings
@@ -246,7 +249,8 @@ class Sending(Receiving):
     async def pong(self, payload: Buffer = b"") -> None:
         """Send an unsolicited pong, a one-way heartbeat (RFC 6455 section 5.5.3).
 
-        Pings are answered without this.
+        Pings are answered without this.  It never waits for room; when cancelled, it has sent
+        nothing.
 
         Args:
             payload: at most 125 bytes.

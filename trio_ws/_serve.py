@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import errno
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import trio
 
-from trio_ws._accepting import Acceptance, AcceptOptions, ProcessRequest, finish_tls
+from trio_ws._accepting import (
+    Acceptance,
+    AcceptOptions,
+    ProcessRequest,
+    finish_tls,
+    tell_rejected,
+)
+from trio_ws._arguments import (
+    check_in_trio,
+    check_nursery,
+    check_port,
+    check_ssl_context,
+    check_stream,
+)
+from trio_ws._async_block import async_block
 from trio_ws._block import websocket_block
+from trio_ws._callables import check_async_callable, check_callable
 from trio_ws._caretaker import Caretaker
 from trio_ws._connection import WebSocket
-from trio_ws._exceptions import HandshakeError, HandshakeTimeout
+from trio_ws._exceptions import HandshakeTimeout
+from trio_ws._instrument import Instrument, Instruments
 from trio_ws._options import (
     Compression,
     Keepalive,
@@ -24,6 +41,7 @@ from trio_ws._options import (
     check_options,
     checked_compression,
 )
+from trio_ws._other_names import named_options
 from trio_ws._reading import ConnectionOptions
 from trio_ws._server import Server, close_all, logger
 from trio_ws._serving import Handler
@@ -35,6 +53,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from trio_ws._transport import Spawn
+
+_LISTEN_HINTS: Final = {
+    errno.EADDRINUSE: "; another program listens there, or this one does; port 0 takes a free one",
+    errno.EACCES: "; ports below 1024 are for privileged programs: take a higher one",
+    errno.EADDRNOTAVAIL: "; this machine has no such address; host=None listens on all it has",
+    socket.EAI_NONAME: "; the host is a name or an address of this machine, and nothing else",
+}
 
 # A port that is free on the first address is nearly always free on the others.
 _SAME_PORT_TRIES = 16
@@ -62,8 +87,11 @@ class ServerOptions(TypedDict, total=False):
     """See `Timeouts`."""
     keepalive: Keepalive
     """See `Keepalive`."""
+    instruments: Sequence[Instrument]
+    """Who is told of what happens, see `Instrument`.  Default: nobody."""
 
 
+@named_options(besides=("handler_nursery", "isolate_handlers", "max_connections", "ssl_context"))
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Options:
     """`ServerOptions` with their defaults."""
@@ -75,14 +103,19 @@ class _Options:
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     keepalive: Keepalive = Keepalive()
+    instruments: Sequence[Instrument] = ()
 
     def __post_init__(self) -> None:
         check_options(self.limits, self.timeouts, self.keepalive)
+        if self.process_request is not None:
+            expected = "process_request must be a function of one argument, the Request"
+            check_callable(expected, self.process_request, "the Request")
 
     def accept_options(self) -> AcceptOptions:
         """Return what the opening handshakes go by."""
+        instruments = Instruments(self.instruments)
         return AcceptOptions(
-            ConnectionOptions(self.limits, self.timeouts, self.keepalive, logger),
+            ConnectionOptions(self.limits, self.timeouts, self.keepalive, logger, instruments),
             checked_subprotocols(self.subprotocols),
             checked_origins(self.origins),
             self.process_request,
@@ -125,6 +158,9 @@ async def serve_websocket(
     Raises:
         OSError: the address cannot be listened on.
     """
+    check_in_trio()
+    _check_handling(handler, ssl_context, max_connections, handler_nursery)  # before it listens
+    check_port(port)
     await serve_websocket_listeners(
         handler,
         await _open_tcp_listeners(port, host),
@@ -156,9 +192,14 @@ async def serve_websocket_listeners(
     Raises:
         ValueError: there is no listener.
     """
+    check_in_trio()
+    if isinstance(listeners, trio.abc.Listener):
+        await close_all([listeners])
+        raise TypeError("listeners must be a sequence of listeners: write [listener]")
     if not listeners:
         raise ValueError("there is nothing to listen on: listeners is empty")
     try:
+        _check_handling(handler, ssl_context, max_connections, handler_nursery)
         accept_options = _Options(**options).accept_options()
     except BaseException:
         await close_all(listeners)
@@ -174,12 +215,42 @@ async def serve_websocket_listeners(
             isolate_handlers=isolate_handlers,
         )
         for listener in listeners:
-            nursery.start_soon(server.accept_from, listener)
+            nursery.start_soon(server._accept_from, listener)
         task_status.started(server)
 
 
+def _check_handling(
+    handler: object, ssl_context: object, max_connections: object, handler_nursery: object
+) -> None:
+    """Refuse what connections cannot be handled by."""
+    check_async_callable("the handler", handler, "the WebSocket")
+    if hasattr(ssl_context, "start_soon"):
+        raise TypeError("ssl_context is a nursery: write handler_nursery=..., or leave it out")
+    check_ssl_context("ssl_context", ssl_context, server_side=True)
+    if max_connections is not None and not isinstance(max_connections, int):
+        raise TypeError(f"max_connections must be an int or None, not {max_connections!r:.100}")
+    if handler_nursery is not None:
+        check_nursery("handler_nursery", handler_nursery, "handler_nursery=nursery")
+
+
 async def _open_tcp_listeners(port: int, host: str | bytes | None) -> list[trio.SocketListener]:
-    """Open TCP listeners; with port 0 and several addresses, all on one port."""
+    """Open TCP listeners; with port 0 and several addresses, all on one port.
+
+    Raises:
+        OSError: as Trio does, but it says where, and what to do.
+    """
+    try:
+        listeners = await _try_to_listen(port, host)
+    except OSError as exc:
+        hint = _LISTEN_HINTS.get(exc.errno or 0, "")
+        problem = f"cannot listen on {host!r}, port {port}: {exc.strerror or exc}{hint}"
+        raise type(exc)(exc.errno, problem) from None
+    if listeners is None:
+        raise OSError(errno.EADDRINUSE, f"found no port that is free on all addresses of {host!r}")
+    return listeners
+
+
+async def _try_to_listen(port: int, host: str | bytes | None) -> list[trio.SocketListener] | None:
     if port != 0:
         return await trio.open_tcp_listeners(port, host=host)
     for _ in range(_SAME_PORT_TRIES):
@@ -190,10 +261,10 @@ async def _open_tcp_listeners(port: int, host: str | bytes | None) -> list[trio.
         await close_all(listeners)
         with suppress(OSError):  # taken on one of the other addresses: try another
             return await trio.open_tcp_listeners(ports[0], host=host)
-    raise OSError(errno.EADDRINUSE, f"found no port that is free on all addresses of {host!r}")
+    return None
 
 
-@asynccontextmanager
+@async_block("websocket")
 async def wrap_server_stream(
     stream: trio.abc.Stream, **options: Unpack[ServerOptions]
 ) -> AsyncGenerator[WebSocket, None]:
@@ -213,6 +284,7 @@ async def wrap_server_stream(
             503 if it waited for ``process_request``.
         TypeError, ValueError: the options are no good; the stream is closed all the same.
     """
+    check_stream(stream)
     async with websocket_block(server_opening(stream, options)) as websocket:
         yield websocket
 
@@ -241,11 +313,14 @@ async def _accept(stream: trio.abc.Stream, options: AcceptOptions, spawn: Spawn)
             await finish_tls(stream)
             acceptance = Acceptance(stream, options)
             return await acceptance.accept(spawn, Caretaker(spawn), lambda: None)
-        except HandshakeError:
+        except Exception as exc:
+            tell_rejected(options, acceptance, exc)
             raise  # answered, or nobody there to be answered
         except BaseException:
             # Our cancellation: too slow.  Others': no time to be polite.
-            if scope.cancel_called and acceptance is not None:
-                await acceptance.refuse_late(None)
+            if scope.cancel_called:
+                unanswered = HandshakeTimeout("tls", timeout)
+                late = await acceptance.refuse_late(None) if acceptance else unanswered
+                tell_rejected(options, acceptance, late)
             raise
     raise HandshakeTimeout("tls" if acceptance is None else "handshake", timeout)

@@ -15,7 +15,9 @@ from trio_ws._accepting import AcceptOptions
 from trio_ws._caretaker import Caretaker
 from trio_ws._close import checked_close
 from trio_ws._connection import WebSocket
+from trio_ws._exceptions import ConnectionRejected
 from trio_ws._serving import Handler, Serving
+from trio_ws._statistics import ServerStatistics, Tally
 from trio_ws._transport import close_forcefully
 
 if TYPE_CHECKING:
@@ -34,22 +36,26 @@ class Server:
     """A running server, as ``await nursery.start(serve_websocket, ...)`` returns it."""
 
     __slots__ = (
+        "_caretaker",
         "_changed",
         "_closers",
         "_closing",
+        "_handler",
+        "_isolate_handlers",
         "_log_accept_error_at",
         "_max_connections",
         "_opened",
+        "_options",
         "_port",
         "_serving",
-        "caretaker",
-        "handler",
-        "isolate_handlers",
+        "_spawn",
+        "_ssl_context",
+        "_tally",
         "listeners",
-        "options",
-        "spawn",
-        "ssl_context",
     )
+
+    listeners: tuple[trio.abc.Listener[trio.abc.Stream], ...]
+    """The listeners; closing them yourself lets open connections live on."""
 
     def __init__(
         self,
@@ -62,13 +68,14 @@ class Server:
         max_connections: int | None,
         isolate_handlers: bool,
     ) -> None:
-        self.handler: Handler = handler
-        self.listeners: tuple[trio.abc.Listener[trio.abc.Stream], ...] = tuple(listeners)
-        self.options: AcceptOptions = options
-        self.spawn: Spawn = spawn
-        self.ssl_context: ssl.SSLContext | None = ssl_context
-        self.isolate_handlers: bool = isolate_handlers
-        self.caretaker: Caretaker = Caretaker(spawn)
+        self._handler: Handler = handler
+        self.listeners = tuple(listeners)
+        self._options: AcceptOptions = options
+        self._spawn: Spawn = spawn
+        self._ssl_context: ssl.SSLContext | None = ssl_context
+        self._isolate_handlers: bool = isolate_handlers
+        self._caretaker: Caretaker = Caretaker(spawn)
+        self._tally: Tally = Tally()
         self._max_connections = max_connections
         self._port = _port_of(self.listeners)
         self._serving: set[Serving] = set()
@@ -95,8 +102,22 @@ class Server:
         websockets = (serving.websocket for serving in self._serving)
         return frozenset(ws for ws in websockets if ws is not None and ws._open)
 
+    def statistics(self) -> ServerStatistics:
+        """Return what the server has done so far, and what it holds.
+
+        Takes less than a microsecond for each connection, in which nothing else runs.
+        """
+        websockets = [
+            serving.websocket for serving in self._serving if serving.websocket is not None
+        ]
+        return self._tally.statistics(
+            websockets,
+            listeners=0 if self._closing else len(self.listeners),
+            handshakes=len(self._serving) - len(websockets),
+        )
+
     @property
-    def has_room(self) -> bool:
+    def _has_room(self) -> bool:
         """Whether one more connection may be opened."""
         if self._closing or self._max_connections is None:
             return not self._closing
@@ -156,19 +177,28 @@ class Server:
         while self._awaited(others, from_handler=from_handler):
             await self._changed.park()
 
-    def note_opened(self) -> None:
+    def _note_opened(self) -> None:
         """Note that a connection has its WebSocket; from now on it takes room."""
         self._opened += 1
 
-    def forget(self, serving: Serving) -> None:
+    def _note_rejected(self, error: Exception) -> None:
+        """Note that no connection came of an opening handshake."""
+        if isinstance(error, ConnectionRejected):
+            self._tally.rejected[error.response.status] += 1
+        else:
+            self._tally.failed += 1
+
+    def _forget(self, serving: Serving) -> None:
         """Note that a connection has ended."""
-        self._opened -= serving.websocket is not None
+        if serving.websocket is not None:
+            self._opened -= 1
+            self._tally.add(serving.websocket)
         self._serving.discard(serving)
         self._closers.discard(serving)
         self._changed.unpark_all()
 
     @trio.lowlevel.enable_ki_protection
-    async def accept_from(self, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
+    async def _accept_from(self, listener: trio.abc.Listener[trio.abc.Stream]) -> None:
         """Serve what this listener accepts, until it is closed."""
         async with listener:
             while True:
@@ -187,7 +217,7 @@ class Server:
     async def _serve(self, stream: trio.abc.Stream) -> None:
         serving = Serving(self, stream)
         try:
-            self.spawn(serving.run)
+            self._spawn(serving.run)
         except RuntimeError:  # the nursery of the handlers is no more
             await close_forcefully(stream)
             raise
@@ -200,6 +230,7 @@ class Server:
         if now >= self._log_accept_error_at:
             self._log_accept_error_at = now + _ACCEPT_LOG_SECONDS
             logger.error("cannot accept connections for now: %s", exc)
+            self._options.connection.instruments.tell(lambda each: each.error(None, exc))
 
 
 async def close_all(listeners: Sequence[trio.abc.Listener[trio.abc.Stream]]) -> None:

@@ -1,7 +1,7 @@
 """One connection of a server, from the accepted stream to the end of its handler.
 
 Invariant: nothing that happens here reaches another connection.  What the handler's end means is
-decided in one place, `_outcome`, on the leaves of what it raised.
+decided in one place, `Serving._fail`, on the leaves of what it raised.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from trio_ws._accepting import Acceptance, finish_tls
+from trio_ws._accepting import Acceptance, finish_tls, tell_rejected, tls_failed
 from trio_ws._block import leave_because
+from trio_ws._callables import checked_awaitable
 from trio_ws._exceptions import HandshakeError
 from trio_ws._groups import is_failure, part, without_own_closing
 from trio_ws._transport import close_forcefully, start_tls
@@ -45,7 +46,7 @@ class Serving:
 
     @property
     def _logger(self) -> logging.Logger:
-        return self._server.options.connection.logger
+        return self._server._options.connection.logger
 
     @trio.lowlevel.enable_ki_protection
     async def run(self) -> None:
@@ -54,7 +55,7 @@ class Serving:
         Ctrl-C strikes in the application's functions only: here it would cost the peer its Close.
         """
         self.task = trio.lowlevel.current_task()
-        timeouts = self._server.options.connection.timeouts
+        timeouts = self._server._options.connection.timeouts
         self._scope.deadline = trio.current_time() + timeouts.open
         try:
             with self._scope:
@@ -63,7 +64,7 @@ class Serving:
                     await self._handle(self.websocket)
         finally:
             self.task = None
-            self._server.forget(self)
+            self._server._forget(self)
 
     def drain(self, close: Close) -> None:
         """Ask for an end: 1001 (or so) when it is open, 503 when it is not yet."""
@@ -83,15 +84,13 @@ class Serving:
         assert stream is not None
         try:
             self.websocket = await self._accept(stream)
-            self._server.note_opened()
-        except HandshakeError as exc:
-            self._logger.info("handshake failed: %s", exc)
-        except Exception:
-            self._logger.exception("opening handshake failed")
+            self._server._note_opened()
+        except Exception as exc:  # noqa: BLE001 - whatever it is ends this connection alone
+            self._note_rejected(exc)
         except BaseException:
             # Our cancellation: too slow, or the server drains.  Others': no time to be polite.
-            if self._scope.cancel_called and self._acceptance is not None:
-                await self._acceptance.refuse_late(self._busy())
+            if self._scope.cancel_called:
+                self._note_rejected(await self._refuse_late())
             raise
         finally:
             if self.websocket is None:
@@ -99,14 +98,29 @@ class Serving:
         self._stream = self._acceptance = None  # not for as long as the handler runs
         self._scope.deadline = math.inf
 
+    def _note_rejected(self, error: Exception) -> None:
+        options = self._server._options
+        if isinstance(error, HandshakeError):
+            self._logger.info("handshake failed: %s", error)
+        else:
+            self._logger.error("opening handshake failed", exc_info=error)
+            options.connection.instruments.tell(lambda each: each.error(None, error))
+        self._server._note_rejected(error)
+        tell_rejected(options, self._acceptance, error)
+
+    async def _refuse_late(self) -> HandshakeError:
+        if self._acceptance is None:
+            return HandshakeError("the TLS handshake was not completed in time")
+        return await self._acceptance.refuse_late(self._busy())
+
     async def _accept(self, stream: trio.abc.Stream) -> WebSocket:
         server = self._server
-        if server.ssl_context is not None:
-            stream = await self._start_tls(stream, server.ssl_context)
+        if server._ssl_context is not None:
+            stream = await self._start_tls(stream, server._ssl_context)
         else:
             await finish_tls(stream)
-        self._acceptance = Acceptance(stream, server.options)
-        return await self._acceptance.accept(server.spawn, server.caretaker, self._busy)
+        self._acceptance = Acceptance(stream, server._options)
+        return await self._acceptance.accept(server._spawn, server._caretaker, self._busy)
 
     async def _start_tls(
         self, stream: trio.abc.Stream, ssl_context: ssl.SSLContext
@@ -114,10 +128,10 @@ class Serving:
         try:
             return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            raise HandshakeError(f"the TLS handshake failed: {exc.__cause__ or exc}") from exc
+            raise tls_failed(exc) from exc
 
     def _busy(self) -> Response | None:
-        if not self._server.has_room:
+        if not self._server._has_room:
             return Response(HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "1"})
         return None
 
@@ -133,23 +147,22 @@ class Serving:
             if error is None:
                 await websocket._leave(None)
             else:
-                await self._fail(websocket, *part(error, is_failure))
+                await self._fail(websocket, error)
         finally:
             del error  # its traceback refers to this frame: no cycle
 
     @trio.lowlevel.disable_ki_protection
     async def _call_handler(self, websocket: WebSocket) -> None:
-        await self._server.handler(websocket)
+        handler = self._server._handler
+        await checked_awaitable("the handler", handler, handler(websocket))
 
-    async def _fail(
-        self, websocket: WebSocket, failure: BaseException | None, fatal: BaseException | None
-    ) -> None:
+    async def _fail(self, websocket: WebSocket, error: BaseException) -> None:
         """Close after a handler that raised; let go up what is not for the log alone."""
-        error = fatal or failure
-        assert error is not None
+        failure, fatal = part(error, is_failure)
+        self._server._tally.handler_failures += failure is not None
         try:
             await leave_because(websocket, error)
-            if failure is not None and self._server.isolate_handlers:
+            if failure is not None and self._server._isolate_handlers:
                 target = websocket.request.target
                 self._logger.error("handler failed for %.200r", target, exc_info=failure)
                 if fatal is not None:

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from trio_ws._arguments import check_in_trio
+from trio_ws._callables import check_async_callable, checked_awaitable
 from trio_ws._exceptions import ConnectionClosed
 from trio_ws._groups import part
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+
+_ROLE = "each argument of run_siblings()"
 
 
 async def run_siblings(*async_fns: Callable[[], Awaitable[object]]) -> None:
@@ -28,17 +33,21 @@ async def run_siblings(*async_fns: Callable[[], Awaitable[object]]) -> None:
         async_fns: called without arguments; `functools.partial` binds some.
 
     Raises:
+        TypeError: one of them is no async function, or needs arguments.
         ValueError: there is nothing to run.
     """
     if not async_fns:
         raise ValueError("run_siblings() needs at least one async function to run")
+    check_in_trio()
+    for async_fn in async_fns:
+        check_async_callable(_ROLE, async_fn)
     errors: list[BaseException] = []
     returned = False
 
     async def run(async_fn: Callable[[], Awaitable[object]]) -> None:
         nonlocal returned
         try:
-            await async_fn()
+            await checked_awaitable(_ROLE, async_fn, async_fn())
             returned = True
         except BaseException as exc:  # noqa: BLE001 - raised again once all siblings are out
             errors.append(exc)

@@ -23,6 +23,7 @@ from trio_ws._exceptions import InvalidURL
 # Neither control characters, whitespace of any script, nor halves of characters (surrogates).
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\s\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MISWRITTEN_SCHEME = re.compile("wss?:|[a-z]*:?/", re.IGNORECASE)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 # RFC 3986 section 3.3: pchar = unreserved / pct-encoded / sub-delims / ":" / "@", then "/" between
@@ -190,8 +191,8 @@ def _in_brackets(host: str) -> str:
 def _check_text(url: object) -> None:
     if not isinstance(url, str):
         raise TypeError(f"a URL must be a str, not {type(url).__name__}")
-    if _UNPRINTABLE.search(url):
-        raise InvalidURL(url, "there is whitespace, a control character or a surrogate in it")
+    if unprintable := _UNPRINTABLE.search(url):
+        raise InvalidURL(url, _about_unprintable(url, unprintable[0]))
     if "\\" in url:  # browsers take it for a slash, others for part of the host
         raise InvalidURL(url, "there is a backslash in it; a slash is meant, or %5C")
     if _BAD_ESCAPE.search(url):
@@ -201,6 +202,14 @@ def _check_text(url: object) -> None:
     # escaped as %23" (RFC 6455 section 3).
     if "#" in url:
         raise InvalidURL(url, "a WebSocket URL has no fragment; # as part of it is written %23")
+
+
+def _about_unprintable(url: str, character: str) -> str:
+    if url != url.strip():
+        return "there is whitespace around it; url.strip() is without"
+    if character == " ":
+        return "there is a space in it; as part of a path or query it is written %20"
+    return f"there is {character!a} in it: whitespace, a control character or a surrogate"
 
 
 def _is_secure(url: str, scheme: str) -> bool:
@@ -214,7 +223,10 @@ def _is_secure(url: str, scheme: str) -> bool:
         case "https":
             raise InvalidURL(url, "this is an https URL; write wss:// instead")
         case _:
-            raise InvalidURL(url, "a WebSocket URL begins with ws:// or wss://")
+            expected = "a WebSocket URL begins with ws:// or wss://"
+            if not scheme and not _MISWRITTEN_SCHEME.match(url):
+                expected += ", which is missing here"
+            raise InvalidURL(url, expected)
 
 
 def _split(rest: str) -> tuple[str, str]:

@@ -80,13 +80,18 @@ class BlockingWebSocket:
     Several threads may use it at once, but only one of them may receive.  Leaving the ``with``
     block closes it: with 1000, after Ctrl-C with 1001, after another exception with 1011.
 
-    ``websocket`` is the `trio_ws.WebSocket` that it stands for: look there for the subprotocol,
-    the response, addresses, latency and statistics.
+    Look at `websocket` for the subprotocol, the response, addresses, latency and statistics.
     """
 
     websocket: WebSocket
+    """The WebSocket, which lives in the other thread: look at it, but call nothing that waits."""
 
     def __init__(self, open_websocket: _Open) -> None:
+        if trio.lowlevel.in_trio_run():
+            raise RuntimeError(
+                "a blocking WebSocket would block all tasks of Trio, which runs here: write `async"
+                " with trio_ws.open_websocket_url(...) as websocket:`"
+            )
         self._run = _Run(open_websocket)
         self.websocket = self._run.websocket
         self._unclaimed: deque[str | bytes] = deque()  # received by calls that were interrupted

@@ -99,7 +99,7 @@ class TLSTransport(SocketTransport):
         super().__init__(stream.transport_stream, spawn, limits, timeouts)
         # Never replaced, so it may be of a narrower type.
         self.stream: TLSStream = stream  # pyright: ignore[reportIncompatibleVariableOverride]
-        self._records = stream.records
+        self._records = stream._records
         self._full_reads = int(self._records.more)
 
     async def read(self, max_bytes: int) -> bytes:

@@ -27,7 +27,7 @@ class TLSStream(trio.abc.Stream):
     sockets have a `trio.SSLStream` instead, which can be asked the same.
     """
 
-    __slots__ = ("_half_sent", "_turn", "records", "transport_stream")
+    __slots__ = ("_half_sent", "_records", "_turn", "transport_stream")
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class TLSStream(trio.abc.Stream):
     ) -> None:
         self.transport_stream: trio.SocketStream = stream
         """The stream below."""
-        self.records: Records = Records(
+        self._records: Records = Records(
             ssl_context, server_side=server_side, server_hostname=server_hostname
         )
         self._turn = trio.Lock()  # of whoever sends records: they must leave as they were made
@@ -49,7 +49,7 @@ class TLSStream(trio.abc.Stream):
 
     def cipher(self) -> tuple[str, str, int] | None:
         """Return the cipher: its name, its protocol and its secret bits."""
-        return self.records.object.cipher()
+        return self._records.object.cipher()
 
     @overload
     def getpeercert(
@@ -66,29 +66,29 @@ class TLSStream(trio.abc.Stream):
         binary_form: bool = False,  # noqa: FBT001, FBT002 - as in ssl
     ) -> dict[str, Any] | bytes | None:
         """Return the peer's certificate, if it has shown one; as DER bytes if so wished."""
-        return self.records.object.getpeercert(binary_form)
+        return self._records.object.getpeercert(binary_form)
 
     def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
         """Return what authentication can be bound to (RFC 5929)."""
-        return self.records.object.get_channel_binding(cb_type)
+        return self._records.object.get_channel_binding(cb_type)
 
     def selected_alpn_protocol(self) -> str | None:
         """Return the protocol that ALPN chose, if it was used."""
-        return self.records.object.selected_alpn_protocol()
+        return self._records.object.selected_alpn_protocol()
 
     def version(self) -> str | None:
         """Return the version of TLS, such as ``"TLSv1.3"``."""
-        return self.records.object.version()
+        return self._records.object.version()
 
     # The stream
 
     async def do_handshake(self) -> None:
-        """Make the TLS handshake.
+        """Make the TLS handshake; that of a WebSocket's stream is made.
 
         Raises:
             trio.BrokenResourceError: it failed; ``__cause__`` is the `ssl.SSLError`.
         """
-        records = self.records
+        records = self._records
         try:
             while not records.shake_hands():
                 await self._send_owed()
@@ -100,7 +100,7 @@ class TLSStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Return decrypted bytes, ``b""`` at the end of the stream."""
-        records = self.records
+        records = self._records
         await trio.lowlevel.checkpoint()
         data = self._open(max_bytes)  # what came together with the end of the handshake, too
         while data is None:
@@ -112,7 +112,7 @@ class TLSStream(trio.abc.Stream):
 
     def _open(self, max_bytes: int | None) -> bytes | None:
         try:
-            return self.records.open(max_bytes or CHUNK_SIZE)
+            return self._records.open(max_bytes or CHUNK_SIZE)
         except ssl.SSLError as exc:
             raise self._broken(exc) from exc
 
@@ -129,13 +129,13 @@ class TLSStream(trio.abc.Stream):
 
     def _seal(self, data: memoryview) -> bytes:
         try:
-            return self.records.seal(data)
+            return self._records.seal(data)
         except ssl.SSLError as exc:
             raise self._broken(exc) from exc
 
     async def _send_owed(self) -> None:
         async with self._turn:
-            await self._send_records(self.records.take())
+            await self._send_records(self._records.take())
 
     async def _send_records(self, sealed: bytes) -> None:
         if self._half_sent:
@@ -146,7 +146,7 @@ class TLSStream(trio.abc.Stream):
 
     def _broken(self, exc: ssl.SSLError) -> trio.BrokenResourceError:
         """Tell the peer, if that needs no waiting; return what to raise."""
-        alert = self.records.take()
+        alert = self._records.take()
         if alert and not self._half_sent:
             with suppress(OSError):
                 os.write(self.transport_stream.socket.fileno(), alert)

@@ -169,7 +169,10 @@ class ClientHandshake:
             return f"its Sec-WebSocket-Accept is {accept!r:.100}, which does not answer our key"
         chosen = headers.get_all("Sec-WebSocket-Protocol")
         if len(chosen) > 1 or not set(chosen) <= set(self._offered):
-            return f"it chose the subprotocol {', '.join(chosen)!r:.100}, which was not offered"
+            return (
+                f"it chose the subprotocol {', '.join(chosen)!r:.100}, which was not offered"
+                f" by subprotocols={list(self._offered)!r:.200}"
+            )
         try:
             self.compression = conclude(
                 self._compression, headers.get_all("Sec-WebSocket-Extensions")

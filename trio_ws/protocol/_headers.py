@@ -75,7 +75,7 @@ class Headers(Mapping[str, str]):
         flat = list[str]()
         if isinstance(headers, Mapping):
             headers = cast("Mapping[str, str]", headers).items()
-        for name, value in headers:
+        for name, value in _pairs(headers):
             _check(name, value)
             flat += (name, value)
         self._flat = tuple(flat)
@@ -167,13 +167,37 @@ def list_members(values: Iterable[str]) -> list[str]:
     ]
 
 
+def _pairs(headers: object) -> Iterator[tuple[str, str]]:
+    """Go through what users hand in as pairs.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if isinstance(headers, str | bytes) or not isinstance(headers, Iterable):
+        kind = type(headers).__name__  # not what it says, which may be secret
+        raise TypeError(f'headers must be a mapping such as {{"Name": "value"}}, not {kind}')
+    for pair in cast("Iterable[object]", headers):
+        if not _is_pair(pair):
+            kind = type(pair).__name__
+            raise TypeError(f'each header must be a pair such as ("Name", "value"), not {kind}')
+        name, value = cast("tuple[str, str]", pair)
+        yield name, value
+
+
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple | list) and len(cast("list[object]", value)) == 2
+
+
 def _check(name: str, value: str) -> None:
     # The annotations say str; what comes here is what users hand in.
     for text in (name, value):
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"header {name!r:.100} must be made of str, not {type(text).__name__}")
     if not is_token(name):
-        raise ValueError(f"header name {name!r:.100} is no token (its value: {value!r:.100})")
+        raise ValueError(
+            f"header name {name!r:.100} is no token, which has letters, digits and some signs but"
+            f" no space and no colon (its value: {value!r:.100})"
+        )
     if not is_field_value(value):
         raise ValueError(
             f"value {value!r:.100} of header {name} has a control character, a character beyond"

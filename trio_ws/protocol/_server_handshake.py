@@ -52,8 +52,11 @@ class Accept:
     """
 
     subprotocol: str | None
+    """The subprotocol, ``None`` for the server's choice."""
     headers: Headers
+    """More header fields for the response."""
     context: object
+    """What becomes `WebSocket.context`."""
 
     def __init__(
         self, subprotocol: str | None = None, headers: HeadersLike = (), context: object = None
@@ -230,7 +233,10 @@ class ServerHandshake:
         if wanted is None:
             return next((name for name in self._subprotocols if name in offered), None)
         if wanted not in offered:
-            raise ValueError(f"the client did not offer the subprotocol {wanted!r:.100}")
+            raise ValueError(
+                f"the client did not offer the subprotocol {wanted!r:.100}: choose one of"
+                f" request.subprotocols, here {offered!r:.200}, or None"
+            )
         return wanted
 
     def _keep(self, data: bytes) -> None:
@@ -292,7 +298,9 @@ class ServerHandshake:
         if len(fields.get("origin", ())) > 1:
             return Response(400, body="there is more than one Origin header")
         if not origin_allowed(request, self._origins):
-            return Response(403, body="pages of this origin may not connect")
+            return Response(
+                403, body="pages of this origin may not connect: the server's origins say which may"
+            )
         return None
 
     def _agree(self, offers: Sequence[str]) -> bool:

@@ -24,6 +24,12 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 _OURS = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
 
 
+_INSTEAD = {
+    "sec-websocket-extensions": "write compression=...",
+    "sec-websocket-protocol": "write subprotocols=[...]",
+}
+
+
 def new_key() -> str:
     """Return a new Sec-WebSocket-Key."""
     # "The nonce MUST be selected randomly for each connection" (RFC 6455 section 4.1).
@@ -51,6 +57,8 @@ def checked_subprotocols(subprotocols: Iterable[str]) -> tuple[str, ...]:
     """
     if isinstance(subprotocols, str):
         raise TypeError(f"subprotocols must be a sequence: write [{subprotocols!r:.100}]")
+    if not isinstance(subprotocols, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"subprotocols must be a sequence of str, not {subprotocols!r:.100}")
     names = tuple(subprotocols)
     for index, name in enumerate(names):
         if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -58,7 +66,10 @@ def checked_subprotocols(subprotocols: Iterable[str]) -> tuple[str, ...]:
         # "non-empty strings with characters in the range U+0021 to U+007E not including separator
         # characters [...] and MUST all be unique strings" (RFC 6455 section 4.1)
         if not is_token(name):
-            raise ValueError(f"subprotocol {name!r:.100} is no token")
+            raise ValueError(
+                f"subprotocol {name!r:.100} is no token, which has letters, digits and some signs"
+                " but no space"
+            )
         if name in names[:index]:
             raise ValueError(f"subprotocol {name!r:.100} is there twice")
     return names
@@ -74,5 +85,6 @@ def checked_extra_headers(headers: HeadersLike) -> Headers:
     for name in fields:
         folded = name.lower()
         if folded in _OURS or folded.startswith("sec-websocket-"):
-            raise ValueError(f"header {name} is set by the opening handshake itself")
+            instead = _INSTEAD.get(folded, "leave it out")
+            raise ValueError(f"header {name} is set by the opening handshake itself: {instead}")
     return fields

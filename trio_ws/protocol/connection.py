@@ -118,7 +118,10 @@ class Protocol(Inflating):
     def fail_held(self) -> None:
         """Fail the connection with 1009 because nobody wants the message that is held."""
         if self.held:
-            self._fail(CloseCode.MESSAGE_TOO_BIG, "message over the limits")
+            limits = self._limits
+            over = f"over max_message_size ({limits.max_message_size})"
+            over += f" or max_fragments ({limits.max_fragments})"
+            self._fail(CloseCode.MESSAGE_TOO_BIG, over)
 
     # Streaming
 

@@ -28,6 +28,7 @@ class Ping:
     """A ping of the peer's (RFC 6455 section 5.5.2).  While we are open its pong is queued."""
 
     payload: bytes = b""
+    """What its pong has to carry, at most 125 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Pong:
     """A pong of the peer's (RFC 6455 section 5.5.3), asked for or not."""
 
     payload: bytes = b""
+    """That of the ping it answers, if it answers one."""
 
 
 Event = str | bytes | Piece | Ping | Pong | Close

@@ -161,9 +161,13 @@ class Response:
     """
 
     status: int
+    """The status code."""
     headers: Headers
+    """All header fields, but for those of the framing when it was made here."""
     body: bytes
+    """The body; of one received, what fitted into the limits."""
     reason: str
+    """The reason phrase, which means nothing to programs."""
 
     def __init__(
         self,

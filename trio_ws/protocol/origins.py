@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -78,7 +78,12 @@ def checked_origins(origins: Origins) -> Origins:
     if isinstance(origins, OriginPolicy):
         return origins
     if isinstance(origins, str):
-        raise TypeError(f"origins must be a policy or a sequence: write [{origins!r:.100}]")
+        instead = "ANY_ORIGIN" if origins == "*" else f"[{origins!r:.100}]"
+        raise TypeError(f"origins must be a policy or a sequence: write {instead}")
+    if not isinstance(origins, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(
+            f"origins must be SAME_ORIGIN, ANY_ORIGIN or a sequence, not {origins!r:.100}"
+        )
     members = tuple(origins)
     for each in members:
         if each is None:
@@ -91,7 +96,7 @@ def checked_origins(origins: Origins) -> Origins:
             raise TypeError(f"an origin must be a str, a pattern or None, not {each!r:.100}")
         if _normalised(each) is None:
             raise ValueError(
-                f"origin {each!r:.100} is none that a browser sends:"
+                f"origin {each!r:.100} is none that a browser sends (ANY_ORIGIN stands for all):"
                 " write scheme://host or scheme://host:port, the host in ASCII, nothing behind it"
             )
     return members

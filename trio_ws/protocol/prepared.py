@@ -23,11 +23,14 @@ class PreparedMessage:
         TypeError, ValueError: as `Protocol.send`.
     """
 
-    __slots__ = ("frames", "payload", "text")
+    __slots__ = ("_frames", "payload", "text")
+
+    payload: bytes
+    """What is sent, text as UTF-8."""
+    text: bool
+    """Whether it is a text message."""
 
     def __init__(self, message: str | Buffer, *, text: bool | None = None) -> None:
-        self.payload: bytes
-        self.text: bool
         self.payload, self.text = checked_payload(message, text=text)
-        self.frames: dict[Hashable, bytes] = {}
-        """Those that were made, by what connections that share one have in common."""
+        # Those that were made, by what connections that share one have in common.
+        self._frames: dict[Hashable, bytes] = {}

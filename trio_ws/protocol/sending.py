@@ -154,9 +154,9 @@ class Sending:
         sharers = self._sharers(len(payload))
         if sharers is None:
             return self._encode(payload, text=text)
-        frame = message.frames.get(sharers)
+        frame = message._frames.get(sharers)
         if frame is None:
-            frame = message.frames[sharers] = self._encode(payload, text=text)
+            frame = message._frames[sharers] = self._encode(payload, text=text)
         return frame
 
     def _sharers(self, size: int) -> Hashable | None:

@@ -20,7 +20,9 @@ class Role(enum.Enum):
     """Which end of the connection we are: it decides who masks (RFC 6455 section 5.1)."""
 
     CLIENT = "client"
+    """Opened the connection; masks what it sends."""
     SERVER = "server"
+    """Accepted it; masks nothing."""
 
 
 class State(enum.Enum):

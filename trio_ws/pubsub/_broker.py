@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol, Unpack
 
+from trio_ws.protocol.arguments import message_hint
 from trio_ws.pubsub._subscription import SubscribeOptions, Subscription
 
 
@@ -15,7 +16,8 @@ class Broker(Protocol):
     async def publish(self, topic: str, message: str | bytes) -> None:
         """Hand a message to all who are subscribed to this topic now, in whichever process.
 
-        The messages of one publisher to one topic arrive in the order of these calls.
+        The messages of one publisher to one topic arrive in the order of these calls.  When
+        cancelled, it may have published or not.
 
         Raises:
             TypeError: the topic is no `str`, or the message neither `str` nor `bytes`.
@@ -67,4 +69,5 @@ def check_message(message: object) -> None:
     """Refuse what is no message."""
     # bytes alone: what is handed to many must not change under them.
     if not isinstance(message, (str, bytes)):
-        raise TypeError(f"a message must be a str or bytes, not {type(message).__name__}")
+        hint = message_hint(message)
+        raise TypeError(f"a message must be a str or bytes, not {type(message).__name__}{hint}")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Unpack
 
 import trio
 
+from trio_ws._async_block import async_block
 from trio_ws.pubsub._broker import BrokerStatistics, check_message, check_topic
 from trio_ws.pubsub._fanout import Fanout
 from trio_ws.pubsub._subscription import SubscribeOptions, Subscription
@@ -35,7 +35,7 @@ class MemoryBroker:
         await trio.lowlevel.checkpoint()
         self._fanout.deliver(topic, message)
 
-    @asynccontextmanager
+    @async_block("subscription")
     async def subscribe(
         self, topic: str, **options: Unpack[SubscribeOptions]
     ) -> AsyncGenerator[Subscription, None]:

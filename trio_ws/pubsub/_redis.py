@@ -11,12 +11,14 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Unpack
 
 import trio
 
+from trio_ws._arguments import check_in_trio
+from trio_ws._async_block import async_block
 from trio_ws._backoff import Backoff
 from trio_ws._options import Keepalive, _check_seconds
 from trio_ws.pubsub._broker import BrokerStatistics, check_message, check_topic
@@ -36,7 +38,7 @@ _TEXT = b"t"
 _BINARY = b"b"
 
 
-@asynccontextmanager
+@async_block("broker")
 async def open_redis_broker(
     url: str,
     *,
@@ -50,7 +52,7 @@ async def open_redis_broker(
 
     While the block lasts, a lost connection is opened again, and subscribers are told that they
     may have missed something.  Leaving it closes the broker: subscriptions end, as after the last
-    message.
+    message.  Cancelled while it connects, it leaves nothing behind.
 
     Args:
         url: ``redis://host:port``, ``rediss://host:port`` for TLS, ``unix:///path``; with
@@ -67,6 +69,7 @@ async def open_redis_broker(
         BrokerUnavailable: Redis is not there, or does not let us in.
         ImportError: coredis is not installed.
     """
+    check_in_trio()
     _check_seconds("timeout", timeout)
     address = parse_redis_url(url, ssl_context)
     link_class = _link_class()
@@ -138,7 +141,7 @@ class RedisBroker:
             session = await self._link.wait_open()
             await session.request(b"PUBLISH", self._channel(topic), payload)
 
-    @asynccontextmanager
+    @async_block("subscription")
     async def subscribe(
         self, topic: str, **options: Unpack[SubscribeOptions]
     ) -> AsyncGenerator[Subscription, None]:

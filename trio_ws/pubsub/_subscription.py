@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias, TypedDict, get_args
 import trio
 
 from trio_ws._options import _check_count
+from trio_ws._other_names import named_options
 from trio_ws._pace import checkpoint
 from trio_ws.pubsub._errors import MessagesMissed, SubscriberTooSlow
 
@@ -27,8 +28,9 @@ class SubscribeOptions(TypedDict, total=False):
     """The keyword arguments of ``subscribe()``."""
 
     max_queued: int
-    """How many messages may wait for ``receive()``.  Default: 64, enough for a burst; a client
-    that is further behind has no use for what it would get."""
+    """How many messages may wait for ``receive()``.  Default: 1024.  As many as may be published
+    before the subscriber's task has its turn, however quick it is: a thousand speak at one moment.
+    A message waits once, for however many subscribers, so places cost little."""
     when_full: WhenFull
     """What becomes of one more: ``"close"`` ends the subscription, with `SubscriberTooSlow` (the
     default, for it hides nothing); ``"drop_oldest"`` makes room; ``"drop_newest"`` drops it."""
@@ -37,6 +39,7 @@ class SubscribeOptions(TypedDict, total=False):
     ``"ignore"``: for what is soon said again, positions and prices."""
 
 
+@named_options()
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """`SubscribeOptions` with their defaults; those that exist are valid.
@@ -45,7 +48,7 @@ class Options:
         TypeError, ValueError: one of them is no good.
     """
 
-    max_queued: int = 64
+    max_queued: int = 1024
     when_full: WhenFull = "close"
     when_missed: WhenMissed = "raise"
 
@@ -181,7 +184,7 @@ class Subscription(trio.abc.ReceiveChannel[str | bytes]):
         self._on_close(self)
 
     async def aclose(self) -> None:
-        """Close like `close`, then let others run."""
+        """Close like `close`, then let others run; it is closed also when this is cancelled."""
         self.close()
         await trio.lowlevel.checkpoint()
 
