@@ -34,6 +34,7 @@ from trio_ws.testing import (
     TLSContexts,
     tls_contexts,
 )
+from trio_ws.testing._servers import FaultyListener
 
 Handler = Callable[[WebSocket], Awaitable[object]]
 
@@ -146,7 +147,7 @@ async def serve_memory(
         **options,
     )
     async with trio.open_nursery() as nursery:
-        yield MemoryServer(await nursery.start(serve), listener)
+        yield MemoryServer(await nursery.start(serve), FaultyListener(listener))
         nursery.cancel_scope.cancel()
 
 

@@ -188,7 +188,7 @@ def test_whoever_keeps_a_context_compresses_for_itself() -> None:
     assert len(frames[2]) < len(frames[0])
     peer = Protocol(Role.CLIENT, Limits(), Deflate())
     assert peer.receive_data(frames[0] + frames[2]) == ["abc" * 100] * 2
-    assert message.frames == {}
+    assert message._frames == {}
 
 
 @pytest.mark.parametrize("compression", [None, Deflate(context_takeover=False)])

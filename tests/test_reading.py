@@ -38,8 +38,13 @@ from trio_ws import (
 from trio_ws._caretaker import TICK, Caretaker
 from trio_ws._reading import UNDERSTUDY_READ_SIZE
 from trio_ws.protocol.state import Role
-from trio_ws.testing import Opcode, ScriptedPeer, bounded_stream_pair, build_frame
-from trio_ws.testing._pair import serve_in_memory
+from trio_ws.testing import (
+    Opcode,
+    ScriptedPeer,
+    bounded_stream_pair,
+    build_frame,
+    serve_in_memory,
+)
 
 # By when an understudy has been called in, in seconds.
 AWAY = 3 * TICK

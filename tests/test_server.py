@@ -718,15 +718,15 @@ async def test_looking_for_room_does_not_look_at_every_connection(
     async with serve_memory(echo, max_connections=3) as server:
         peers = [await open_peer(server) for _ in range(2)]
         memory = server.server
-        assert memory.has_room
+        assert memory._has_room
         with mock.patch.object(memory, "_serving", None):
-            assert memory.has_room
+            assert memory._has_room
         peers.append(await open_peer(server))
-        assert not memory.has_room
+        assert not memory._has_room
         for peer in peers:
             await peer.aclose()
         await trio.testing.wait_all_tasks_blocked()
-        assert (memory.has_room, memory._opened) == (True, 0)
+        assert (memory._has_room, memory._opened) == (True, 0)
 
 
 async def test_wrapped_stream_without_tls_is_a_timeout_of_tls(

@@ -53,6 +53,7 @@ from trio_ws.testing import (
     serve_in_memory,
     upgrade_request,
 )
+from trio_ws.testing._servers import FaultyListener
 
 
 class Peers:
@@ -88,7 +89,7 @@ async def test_drain_ends_loops_and_then_the_server(autojump_clock: trio.testing
     async with trio.open_nursery() as nursery:
         server: Server = await nursery.start(serve_websocket_listeners, handler, [listener])
         peers = Peers(nursery)
-        await peers.open(MemoryServer(server, listener), 3)
+        await peers.open(MemoryServer(server, FaultyListener(listener)), 3)
         assert len(server.connections) == 3
         await server.aclose(1012, "restarting")
         assert server.connections == frozenset()
@@ -150,7 +151,7 @@ async def test_drain_closes_the_listeners_first() -> None:
         telling = Telling(listener, lambda stream: stream)
         server: Server = await nursery.start(serve_websocket_listeners, echo, [telling])
         peers = Peers(nursery)
-        await peers.open(MemoryServer(server, listener))
+        await peers.open(MemoryServer(server, FaultyListener(listener)))
         await server.aclose()
         assert seen[0] == "listener closed"
         with pytest.raises(ConnectionRefusedError):
@@ -169,6 +170,20 @@ async def test_drained_server_on_loopback_leaves_its_port() -> None:
                 second: Server = await nursery.start(serve_websocket, echo, "127.0.0.1", port)
                 await check_echo(second)
                 await second.aclose()
+
+
+async def test_closed_listeners_leave_connections_alone() -> None:
+    """Nobody new comes, whoever is there stays, and the server ends after the last of them."""
+    async with trio.open_nursery() as nursery:
+        server: Server = await nursery.start(serve_websocket, echo, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.port}/"
+        async with open_websocket_url(url) as ws:
+            for listener in server.listeners:
+                await listener.aclose()
+            with pytest.raises(OSError, match="connect"):
+                await open_websocket_url(url).__aenter__()
+            await ws.send("still here")
+            assert await ws.receive() == "still here"
 
 
 async def test_drain_of_an_idle_server_is_over_at_once(
@@ -347,7 +362,7 @@ async def test_handler_that_drains_its_server_is_not_waited_for(
 
     async with trio.open_nursery() as nursery:
         servers.append(await nursery.start(serve_websocket_listeners, handler, [listener]))
-        server = MemoryServer(servers[0], listener)
+        server = MemoryServer(servers[0], FaultyListener(listener))
         peers = Peers(nursery)
         await peers.open(server, 2)
         async with await open_peer(server, "/admin") as admin:
@@ -527,7 +542,7 @@ async def test_drain_waits_for_handlers_in_another_nursery(
     async with trio.open_nursery() as handlers, trio.open_nursery() as nursery:
         serve = partial(serve_websocket_listeners, handler_nursery=handlers)
         server: Server = await nursery.start(serve, linger, [listener])
-        silent = await open_peer(MemoryServer(server, listener))
+        silent = await open_peer(MemoryServer(server, FaultyListener(listener)))
         await server.aclose(grace=3)
         assert trio.current_time() == 4
         assert await ended_with(silent) == 1001
@@ -555,7 +570,7 @@ async def test_shutdown_of_a_busy_server_is_done_in_time(
     listener = MemoryListener(lambda: bounded_stream_pair(4096), backlog=1000)
     async with trio.open_nursery() as nursery:
         listening: Server = await nursery.start(serve_websocket_listeners, handler, [listener])
-        server = MemoryServer(listening, listener)
+        server = MemoryServer(listening, FaultyListener(listener))
         peers = Peers(nursery)
         await peers.open(server, 100)
         await peers.open(server, 10, "/ignoring")
@@ -686,7 +701,7 @@ async def test_cancelled_server_has_listeners_closed_at_once(
     async with trio.open_nursery() as nursery:
         telling = Telling(listener, lambda stream: stream)
         server: Server = await nursery.start(serve_websocket_listeners, echo, [telling])
-        await open_peer(MemoryServer(server, listener))
+        await open_peer(MemoryServer(server, FaultyListener(listener)))
         await trio.sleep(5)
         nursery.cancel_scope.cancel()
     assert closed_at == [5]

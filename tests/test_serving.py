@@ -141,7 +141,7 @@ async def test_end_of_the_handler_decides_the_close_code(
 ) -> None:
     """R12: 1000 or 1011, the failure is logged with its traceback, and others do not notice."""
     async with (
-        serve_in_memory(beside_echo(handler)) as server,
+        serve_in_memory(beside_echo(handler), isolate_handlers=True) as server,
         server.open_websocket(f"ws://localhost{INNOCENT}") as innocent,
     ):
         async with await open_peer(server) as peer:
@@ -265,7 +265,10 @@ async def test_group_of_the_own_close_and_another_failure_is_parted(problems: Pr
             finally:
                 raise ValueError("a bug in the cleanup")
 
-    async with serve_in_memory(fail_when_closed) as server, await open_peer(server) as peer:
+    async with (
+        serve_in_memory(fail_when_closed, isolate_handlers=True) as server,
+        await open_peer(server) as peer,
+    ):
         await peer.close_frame(1000)
         assert await ended_with(peer) == 1000
         await trio.testing.wait_all_tasks_blocked()
@@ -282,7 +285,7 @@ async def test_close_of_another_websocket_is_a_failure(problems: Problems) -> No
 
     async with (
         serve_in_memory(greet) as backend,
-        serve_in_memory(bridge) as server,
+        serve_in_memory(bridge, isolate_handlers=True) as server,
         await open_peer(server) as peer,
     ):
         frame = await peer.receive_frame()
@@ -748,7 +751,7 @@ async def test_connection_leaves_no_cycle(
     gc.collect()
     gc.disable()
     try:
-        async with serve_in_memory(run_handler) as server:
+        async with serve_in_memory(run_handler, isolate_handlers=True) as server:
             for _ in range(5):
                 peer = await open_peer(server)
                 await peer.close_frame(1000)

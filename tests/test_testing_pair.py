@@ -1,18 +1,15 @@
-"""Both ends in memory, and a whole server in memory: the tools that applications test with."""
+"""Both ends of a connection in memory: the tool that applications test with."""
 
 import math
-from typing import NoReturn
 
 import pytest
 import trio
 import trio.testing
 
-from tests.connections import HANGS, Network, pair_over, run_until_idle
-from tests.servers import echo
+from tests.connections import HANGS, Network, pair_over
 from trio_ws import (
     Accept,
     ConnectionBroken,
-    ConnectionEnded,
     ConnectionRejected,
     HandshakeTimeout,
     Keepalive,
@@ -22,18 +19,13 @@ from trio_ws import (
     WebSocket,
 )
 from trio_ws.testing import (
-    ScriptedPeer,
     bounded_stream_pair,
     memory_websocket_pair,
-    serve_in_memory,
 )
 
 
 class Noticed(Exception):
     """An exception of a test's own."""
-
-
-# A pair
 
 
 async def test_pair_talks_both_ways(autojump_clock: trio.testing.MockClock) -> None:
@@ -258,160 +250,3 @@ async def test_hours_pass_in_no_time(autojump_clock: trio.testing.MockClock) -> 
         await client.send("still here")
         assert await server.receive() == "still here"
         assert client.latency is not None
-
-
-# A server
-
-
-async def test_server_serves_websockets(autojump_clock: trio.testing.MockClock) -> None:
-    """Several at once, with the options of either side."""
-    with trio.fail_after(HANGS):
-        async with (
-            serve_in_memory(echo, subprotocols=["chat"]) as served,
-            served.open_websocket("ws://a.example/b", subprotocols=["chat"]) as first,
-            served.open_websocket() as second,
-        ):
-            await second.send("second")
-            await first.send("first")
-            assert await first.receive() == "first"
-            assert await second.receive() == "second"
-            assert first.subprotocol == "chat"
-            assert first.request.target == "/b"
-            assert first.request.headers["Host"] == "a.example"
-            assert second.request.headers["Host"] == "localhost"
-            assert len(served.server.connections) == 2
-
-
-async def test_server_takes_bytes_of_a_tests_own(autojump_clock: trio.testing.MockClock) -> None:
-    """`connect` gives the bare stream: no handshake was made."""
-    with trio.fail_after(HANGS):
-        async with (
-            serve_in_memory(echo) as served,
-            ScriptedPeer(await served.connect(), "client") as peer,
-        ):
-            await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert (await peer.receive_head()).status == 426
-
-
-async def test_server_that_refuses_raises_in_the_client(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """As over a network."""
-    with trio.fail_after(HANGS):
-        async with serve_in_memory(
-            echo, process_request=lambda _: Response(404, body="no such page")
-        ) as served:
-            with pytest.raises(ConnectionRejected) as caught:
-                async with served.open_websocket():
-                    pytest.fail("the block was entered")
-    assert caught.value.response.body == b"no such page"
-
-
-async def test_server_can_be_drained(autojump_clock: trio.testing.MockClock) -> None:
-    """It is a `Server` as `serve_websocket` returns it; afterwards nobody can connect."""
-    with trio.fail_after(HANGS):
-        async with serve_in_memory(echo) as served:
-            async with served.open_websocket() as ws, trio.open_nursery() as nursery:
-                nursery.start_soon(served.server.aclose)
-                with pytest.raises(ConnectionEnded) as caught:
-                    await ws.receive()
-                assert caught.value.code == 1001
-            await run_until_idle()
-            with pytest.raises(ConnectionRefusedError):
-                await served.connect()
-            with pytest.raises(ConnectionRefusedError):
-                async with served.open_websocket():
-                    pytest.fail("the block was entered")
-
-
-async def test_end_of_the_block_cancels_the_handlers(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """They are gone with it, and their clients were told 1001."""
-    ended: list[str] = []
-
-    async def linger(ws: WebSocket) -> None:
-        try:
-            await trio.sleep_forever()
-        finally:
-            ended.append(ws.request.target)
-
-    async with serve_in_memory(linger) as served:
-        peer = ScriptedPeer(await served.connect(), "client")
-        await peer.client_handshake("/a")
-        await run_until_idle()
-    assert ended == ["/a"]
-    frame = await peer.receive_frame()
-    assert frame is not None
-    assert frame.close_code == 1001
-
-
-@pytest.mark.parametrize(
-    "error",
-    [Noticed(), ExceptionGroup("of my own", [Noticed(), Noticed()]), KeyboardInterrupt()],
-    ids=["exception", "group", "Ctrl-C"],
-)
-async def test_exception_of_the_body_comes_out_as_it_was(
-    error: BaseException, autojump_clock: trio.testing.MockClock
-) -> None:
-    """In no group that it was not in, and with no other as its context."""
-    with trio.fail_after(HANGS):
-        with pytest.raises(type(error)) as caught:
-            async with serve_in_memory(echo):
-                raise error
-    assert caught.value is error
-    assert error.__context__ is None
-
-
-async def test_exception_of_the_client_comes_out_through_the_server(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Nested blocks add nothing either."""
-    error = Noticed()
-    with trio.fail_after(HANGS):
-        with pytest.raises(Noticed) as caught:
-            async with serve_in_memory(echo) as served, served.open_websocket():
-                raise error
-    assert caught.value is error
-
-
-async def test_cancelled_block_of_a_server_is_cancelled(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """The cancellation goes on to its scope."""
-    with trio.move_on_after(1) as scope:
-        async with serve_in_memory(echo) as served, served.open_websocket():
-            await trio.sleep_forever()
-    assert scope.cancelled_caught
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [({"subprotocols": ["a", "a"]}, ValueError), ({"subprotocol": "a"}, TypeError)],
-)
-async def test_server_with_bad_options_raises(
-    options: dict[str, object], error: type[Exception]
-) -> None:
-    """Before the block is entered, and plain."""
-    with pytest.raises(error, match="subprotocol"):
-        async with serve_in_memory(echo, **options):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            pytest.fail("the block was entered")
-
-
-async def test_handler_that_fails_does_not_end_the_server(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Its own connection is closed with 1011, as with any server."""
-
-    async def fail(ws: WebSocket) -> NoReturn:
-        await ws.receive()
-        raise Noticed
-
-    with trio.fail_after(HANGS):
-        async with serve_in_memory(fail) as served:
-            for _ in range(2):
-                async with served.open_websocket() as ws:
-                    await ws.send("go")
-                    with pytest.raises(ConnectionBroken) as caught:
-                        await ws.receive()
-                    assert caught.value.code == 1011

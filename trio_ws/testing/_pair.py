@@ -1,4 +1,4 @@
-"""Both ends of a WebSocket in memory, and a whole server in memory.
+"""Both ends of a WebSocket in memory.
 
 Everything between the two ends is the real thing, opening handshake included; only the network is
 not there.  With `trio.testing.MockClock` hours pass in no time.
@@ -7,24 +7,20 @@ not there.  With `trio.testing.MockClock` hours pass in no time.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING
 
 import trio
 
 from trio_ws._block import websocket_block
-from trio_ws._client import ClientOptions, client_opening, wrap_client_stream
+from trio_ws._client import ClientOptions, client_opening
 from trio_ws._exceptions import HandshakeError
-from trio_ws._serve import ServerOptions, serve_websocket_listeners, server_opening
-from trio_ws._server import Server
-from trio_ws.testing._listener import MemoryListener
+from trio_ws._serve import ServerOptions, server_opening
 from trio_ws.testing._streams import bounded_stream_pair
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from trio_ws._connection import WebSocket
-    from trio_ws._serving import Handler
     from trio_ws._transport import Spawn
 
 
@@ -47,10 +43,10 @@ async def memory_websocket_pair(
         streams: the client's and the server's stream; by default a `bounded_stream_pair`.
 
     Raises:
-        ConnectionRejected: the server, by its options, did not accept the client.
-        HandshakeTimeout: it took longer than the client's ``timeouts.open``.
-        HandshakeError: it took longer than the server's, which hung up.
-        InvalidURL, TypeError, ValueError: the options of one of the two are wrong.
+        trio_ws.ConnectionRejected: the server, by its options, did not accept the client.
+        trio_ws.HandshakeTimeout: it took longer than the client's ``timeouts.open``.
+        trio_ws.HandshakeError: it took longer than the server's, which hung up.
+        trio_ws.InvalidURL, TypeError, ValueError: the options of one of the two are wrong.
     """
     client_stream, server_stream = streams or bounded_stream_pair()
     pair = _Pair()
@@ -110,62 +106,3 @@ class _Pair:
     def close_server(self, error: BaseException | None) -> None:
         """Close it while the block closes the client's end: the two shake hands."""
         self.spawn(self.server._leave, error)
-
-
-class MemoryServer:
-    """A server in memory, and how to connect to it; made by `serve_in_memory`."""
-
-    __slots__ = ("_listener", "server")
-
-    server: Server
-    """The server itself, to look at and to drain."""
-
-    def __init__(self, server: Server, listener: MemoryListener) -> None:
-        self.server = server
-        self._listener = listener
-
-    @asynccontextmanager
-    async def open_websocket(
-        self, url: str = "ws://localhost/", **options: Unpack[ClientOptions]
-    ) -> AsyncGenerator[WebSocket, None]:
-        """Connect to the server, in an ``async with`` block.
-
-        Arguments and exceptions are those of `trio_ws.wrap_client_stream`.
-        """
-        stream = await self._listener.connect()
-        async with wrap_client_stream(stream, url, **options) as websocket:
-            yield websocket
-
-    async def connect(self) -> trio.abc.Stream:
-        """Connect to the server and return the bare stream, for bytes of your own."""
-        return await self._listener.connect()
-
-
-@asynccontextmanager
-async def serve_in_memory(
-    handler: Handler, **options: Unpack[ServerOptions]
-) -> AsyncGenerator[MemoryServer, None]:
-    """Run a server without a network, in an ``async with`` block.
-
-    Leaving the block cancels the server and its handlers; out of it comes the body's own
-    exception, in no group.
-
-    Args:
-        handler: called with each WebSocket.
-        options: see `trio_ws.ServerOptions`.
-    """
-    listener = MemoryListener()
-    error: BaseException | None = None
-    async with trio.open_nursery() as nursery:
-        serve = partial(serve_websocket_listeners, handler, [listener], **options)
-        try:
-            server = await nursery.start(serve)
-            yield MemoryServer(server, listener)
-        except BaseException as exc:  # noqa: BLE001 - raised again outside the nursery
-            error = exc
-        nursery.cancel_scope.cancel()
-    if error is not None:
-        try:
-            raise error
-        finally:
-            del error  # an exception that refers to its own frame would be a cycle

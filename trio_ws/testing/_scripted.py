@@ -57,10 +57,15 @@ class ScriptedPeer(trio.abc.AsyncResource):
 
     __slots__ = ("_buffer", "_received", "_rsv", "role", "stream")
 
+    stream: trio.abc.Stream
+    """The stream below."""
+    role: Literal["client", "server"]
+    """The role of this peer."""
+
     def __init__(
         self, stream: trio.abc.Stream, role: Literal["client", "server"], *, rsv: int = 0
     ) -> None:
-        self.stream: trio.abc.Stream = stream
+        self.stream = stream
         self.role = role
         self._rsv = rsv
         self._buffer = bytearray()

@@ -8,7 +8,10 @@ only when asked for; the rest of `trio_ws.testing` works without it.
 from __future__ import annotations
 
 import ssl
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import trustme
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -23,32 +26,38 @@ class TLSContexts(NamedTuple):
     """Trusts the authority behind that certificate and verifies the name, as by default."""
 
 
-def tls_contexts(*hosts: str) -> TLSContexts:
+def tls_contexts(*hosts: str, authority: trustme.CA | None = None) -> TLSContexts:
     """Make an SSL context for a server named so, and one for the clients that trust it.
 
-    Every call makes an authority of its own: contexts of two calls do not trust each other, which
-    is how to test a refusal.
+    Without an authority every call makes one of its own: contexts of two calls do not trust each
+    other, which is how to test a refusal.
 
     Args:
         hosts: the names and IP addresses the certificate is for; without any, localhost,
             127.0.0.1 and ::1.
+        authority: who issues the certificate.
 
     Raises:
         ImportError: trustme is missing.
         ValueError: a host is no name that a certificate could carry.
     """
-    try:
-        import trustme  # noqa: PLC0415 - an extra: whoever wants no TLS need not have it
-    except ImportError as exc:
-        raise ImportError(
-            "tls_contexts() needs trustme, which comes with the extra `testing`:"
-            " pip install 'trio_ws[testing]'",
-            name="trustme",
-        ) from exc
-    authority = trustme.CA()
+    authority = authority or new_authority()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate = authority.issue_cert(*(hosts or _LOOPBACK))
     # Its annotation names pyOpenSSL's context too, and that is seldom installed.
     certificate.configure_cert(server)  # pyright: ignore[reportUnknownMemberType]
     client = ssl.create_default_context(cadata=authority.cert_pem.bytes().decode("ascii"))
     return TLSContexts(server, client)
+
+
+def new_authority() -> trustme.CA:
+    """Make a certificate authority that nobody trusts yet."""
+    try:
+        import trustme  # noqa: PLC0415 - an extra: whoever wants no TLS need not have it
+    except ImportError as exc:
+        raise ImportError(
+            "certificates need trustme, which comes with the extra `testing`:"
+            " pip install 'trio_ws[testing]'",
+            name="trustme",
+        ) from exc
+    return trustme.CA()
