@@ -49,10 +49,10 @@ class Room:
         await self.publish(ws, what="join", name=name)
 
     async def leave(self, ws: WebSocket) -> None:
-        """Let somebody go, if it is in."""
-        if (name := self._members.pop(ws, None)) is not None:
-            await self._presence.remove(name)
-            await self.publish(ws, what="leave", name=name)
+        """Let somebody go who was in."""
+        name = self._members.pop(ws)
+        await self._presence.remove(name)
+        await self.publish(ws, what="leave", name=name)
 
     async def publish(self, ws: WebSocket, **event: str) -> None:
         """Have everybody in the room hear something, or tell its author why not."""

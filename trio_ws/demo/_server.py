@@ -8,6 +8,7 @@ a machine takes another port.
 import os
 import re
 import signal
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -20,53 +21,74 @@ from trio_ws.pubsub import Broker, MemoryBroker, open_redis_broker
 
 PAGE = Path(__file__).with_name("index.html").read_bytes()
 MOST_ROOMS = 1000
-rooms: dict[str, Room] = {}
-opening_room = trio.Lock()
 
 
 def answer(request: Request) -> Response | None:
-    """Answer with the page at the path of a room; its WebSockets go on to `chat`."""
+    """Answer with the page at the path of a room; its WebSockets may come in."""
     if not re.fullmatch(r"/[\w-]{0,32}", request.path):
         return Response(404, body="no room has such a name")
     if request.is_upgrade:
-        full = len(rooms) >= MOST_ROOMS and request.path not in rooms
-        return Response(503, body="there are too many rooms") if full else None
+        return None
     return Response(200, {"Content-Type": "text/html; charset=utf-8"}, PAGE)
 
 
-async def chat(broker: Broker, nursery: trio.Nursery, ws: WebSocket) -> None:
-    """Take part, from the first message, which is the name, to the end of the connection."""
-    path = ws.request.path
-    async with opening_room:
-        if path not in rooms:
-            rooms[path] = await nursery.start(Room(broker, path).run)
-    name = str(await ws.receive()).strip()[:24] or "somebody"
-    try:
-        await rooms[path].enter(ws, name)
-        async for message in ws:
-            await rooms[path].publish(ws, what="say", name=name, text=str(message))
-    finally:
-        with trio.move_on_after(1, shield=True):
-            await rooms[path].leave(ws)
+class Chat:
+    """The rooms of this server."""
+
+    def __init__(self, broker: Broker, nursery: trio.Nursery) -> None:
+        self._broker = broker
+        self._nursery = nursery
+        self._rooms: dict[str, Room] = {}
+        self._opening_room = trio.Lock()
+
+    def answer(self, request: Request) -> Response | None:
+        """Answer, and refuse whoever would open one room too many."""
+        full = len(self._rooms) >= MOST_ROOMS and request.path not in self._rooms
+        if full and request.is_upgrade:
+            return Response(503, body="there are too many rooms")
+        return answer(request)
+
+    async def take_part(self, ws: WebSocket) -> None:
+        """Have somebody in, from the first message, which is the name, to the end."""
+        room = await self._room(ws.request.path)
+        name = str(await ws.receive()).strip()[:24] or "somebody"
+        try:
+            await room.enter(ws, name)
+            async for message in ws:
+                await room.publish(ws, what="say", name=name, text=str(message))
+        finally:
+            with trio.move_on_after(1, shield=True):
+                await room.leave(ws)
+
+    async def _room(self, path: str) -> Room:
+        async with self._opening_room:
+            if (room := self._rooms.get(path)) is None:
+                room = await self._nursery.start(Room(self._broker, path).run)
+                self._rooms[path] = room
+            return room
 
 
-async def serve_chat(port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM, then close all connections with 1001."""
+async def serve_chat(port: int, announce: Callable[[str], object] = print) -> None:
+    """Serve until Ctrl-C or SIGTERM, then close all connections with 1001.
+
+    Args:
+        port: another one is taken if it is not free.
+        announce: called with the address once it can be connected to.
+    """
     redis = os.environ.get("REDIS_URL")
     opening: AbstractAsyncContextManager[Broker] = (
         open_redis_broker(redis) if redis else nullcontext(MemoryBroker())
     )
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with opening as broker, trio.open_nursery() as nursery:
-            serve = partial(
-                serve_websocket, process_request=answer, limits=Limits(max_message_size=4096)
-            )
-            handler = partial(chat, broker, nursery)
+            chat = Chat(broker, nursery)
+            limits = Limits(max_message_size=4096)
+            serve = partial(serve_websocket, process_request=chat.answer, limits=limits)
             try:
-                server = await nursery.start(serve, handler, "localhost", port)
+                server = await nursery.start(serve, chat.take_part, "localhost", port)
             except OSError:  # taken, by another one of these most likely
-                server = await nursery.start(serve, handler, "localhost", 0)
-            print(f"http://localhost:{server.port}/")
+                server = await nursery.start(serve, chat.take_part, "localhost", 0)
+            announce(f"http://localhost:{server.port}/")
             await anext(signals)
             await server.aclose()
             nursery.cancel_scope.cancel()
