@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml $(wildcard trio_ws/protocol/*.pyx)
 	touch $@
 
 demo: $(STAMP)
-	$(BIN)/python -m trio_ws.demo
+	$(BIN)/python -m trio_ws demo
 
 test: $(STAMP)
 	$(BIN)/python -W error -m pytest $(ARGS)
@@ -46,6 +46,7 @@ types: $(STAMP)
 	$(PYRIGHT) --verifytypes trio_ws --ignoreexternal
 
 docs: $(STAMP)
+	@command -v dot >/dev/null || { echo "make docs: the diagrams are drawn by 'dot': install graphviz (apt-get install graphviz)"; exit 1; }
 	$(BIN)/python -m sphinx -W -n --keep-going -b html docs docs/_build/html
 
 $(VENV)/.stamp-bench: $(STAMP)

@@ -2,11 +2,14 @@
 
 import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+
+sys.path.insert(0, str(Path(__file__).parent))  # for diagrams.py
 
 project = "trio_ws"
 author = "the trio_ws developers"
@@ -14,7 +17,7 @@ copyright = author
 release = installed_version("trio_ws")
 version = release
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "diagrams"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"trio_ws {release}"
@@ -33,7 +36,7 @@ python_maximum_signature_line_length = 88
 nitpicky = True
 # What others document. No inventories are fetched: the build needs no network.
 nitpick_ignore_regex = [
-    ("py:.*", r"(trio|wsproto|h11|werkzeug)\..*"),
+    ("py:.*", r"(trio|trustme|wsproto|h11|werkzeug)\..*"),
     ("py:.*", rf"({'|'.join(sys.stdlib_module_names)})\..*"),
 ]
 nitpick_ignore = [

@@ -53,7 +53,7 @@ class Program:
     async def address(self) -> str:
         """Wait for the line that says where it serves, and return the address."""
         line = await self.line()
-        match = re.fullmatch(r"(?:serving on )?((?:ws|wss|http)://[a-z0-9.]+:[0-9]+/)", line)
+        match = re.fullmatch(r"(?:serving on )?((?:wss?|https?)://[a-z0-9.]+:[0-9]+/)", line)
         assert match is not None, f"not an address: {line!r}"
         return match[1]
 

@@ -24,7 +24,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import trio
-import trio.testing
 import trustme
 from websockets.exceptions import ConnectionClosed as OtherConnectionClosed
 from websockets.trio.client import connect
@@ -75,18 +74,25 @@ async def end_of(ws: WebSocket) -> Close | None:
 
 
 def examples_run(tree: ast.Module) -> Iterator[str]:
-    """Find the examples that the tests of a module run."""
+    """Find the examples that the tests of a module run, by themselves or by pytest."""
     for test in tree.body:
         if isinstance(test, ast.AsyncFunctionDef) and test.name.startswith("test_"):
             for node in ast.walk(test):
                 match node:
-                    case ast.Call(
-                        func=ast.Name("running" | "finished"),
-                        args=[ast.Constant(value=str(name)), *_],
-                    ):
-                        yield name
+                    case ast.Call(func=ast.Name("running" | "finished")):
+                        yield from texts_in(node)
                     case _:
                         pass
+
+
+def texts_in(call: ast.Call) -> Iterator[str]:
+    """Find the texts in a call's arguments, also where they are parts of paths."""
+    for node in ast.walk(call):
+        match node:
+            case ast.Constant(value=str(text)):
+                yield text
+            case _:
+                pass
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -81,9 +81,9 @@ WAITED_FOR: list[tuple[str, bytes, bool]] = [
 
 def lose_patience(site: Site) -> None:
     """Have little time for handshakes from now on; the innocent one has made its own."""
-    options = site.server.options
+    options = site.server._options
     connection = replace(options.connection, timeouts=Timeouts(open=0.1))
-    site.server.options = replace(options, connection=connection)
+    site.server._options = replace(options, connection=connection)
 
 
 @pytest.mark.parametrize(

@@ -228,7 +228,7 @@ async def test_write_waits_for_the_end_of_a_renegotiation(
     """What was committed meanwhile stays plaintext; what TLS has to say goes before it."""
     async with open_wire("tls") as wire:
         assert isinstance(wire.transport, TLSTransport)
-        records = wire.transport.stream.records
+        records = wire.transport.stream._records
         monkeypatch.setattr(records, "object", Renegotiation(records, owed))
         commit(wire.transport, bytes(size))
         wire.transport.write_ping(b"ping")
@@ -248,7 +248,7 @@ async def test_renegotiation_that_does_not_end_is_a_stall(
     """As a peer that takes nothing: the limit is the same."""
     async with open_wire("tls", stall=20) as wire:
         assert isinstance(wire.transport, TLSTransport)
-        records = wire.transport.stream.records
+        records = wire.transport.stream._records
         monkeypatch.setattr(records, "object", Renegotiation(records))
         began = trio.current_time()
         commit(wire.transport, b"data")
@@ -263,7 +263,7 @@ async def test_renegotiation_that_the_close_cuts_short() -> None:
     with pytest.MonkeyPatch.context() as patch:
         async with open_wire("tls") as wire:
             assert isinstance(wire.transport, TLSTransport)
-            records = wire.transport.stream.records
+            records = wire.transport.stream._records
             patch.setattr(records, "object", Renegotiation(records))
             commit(wire.transport, b"data")
             await trio.testing.wait_all_tasks_blocked()
@@ -410,7 +410,7 @@ async def test_peer_that_never_pauses_does_not_keep_the_others_waiting(
     client, server = handshaken()
     near, far = socket_pair(send_buffer=None)
     stream = TLSStream(as_stream(near), contexts().server, server_side=True, server_hostname=None)
-    stream.records = server
+    stream._records = server
     flood = Flood(far, client, size)
     streak = longest = 0
 

@@ -141,7 +141,7 @@ async def test_first_data_that_comes_with_the_end_of_the_handshake_is_returned()
         server = TLSStream(above, contexts().server, server_side=True, server_hostname=None)
         client = TLSStream(
             below, contexts().client, server_side=False, server_hostname="localhost"
-        ).records
+        )._records
         nursery.start_soon(server.do_handshake)
         assert not client.shake_hands()
         await below.send_all(client.take())
@@ -170,11 +170,11 @@ async def test_reading_answers_what_the_peer_asks() -> None:
             received.append(await client.receive_some())
 
         nursery.start_soon(receive)
-        server.records.object.verify_client_post_handshake()
-        server.records.object.do_handshake()
-        await above.send_all(server.records.take())
-        server.records.feed(await above.receive_some())
-        assert server.records.open(100) is None
+        server._records.object.verify_client_post_handshake()
+        server._records.object.do_handshake()
+        await above.send_all(server._records.take())
+        server._records.feed(await above.receive_some())
+        assert server._records.open(100) is None
         await server.send_all(b"welcome")
     assert received == [b"welcome"]
 
