@@ -1,6 +1,8 @@
 """Basic and Bearer authentication: who is let in, who is not, and what a handler knows of it."""
 
 import base64
+from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -125,6 +127,15 @@ async def test_function_may_be_async() -> None:
     decided = await decision(bearer_auth(holder), "Bearer abc")
     assert isinstance(decided, Accept)
     assert decided.context == "ABC"
+
+
+@pytest.mark.parametrize("make", [basic_auth, bearer_auth])
+@pytest.mark.parametrize("secret", ["s3cret", ["s3cret"], {"s3cret"}, None])
+def test_what_is_no_mapping_is_refused(make: Callable[[Any], object], secret: object) -> None:
+    """At once, and not by each request; and without telling the secret."""
+    with pytest.raises(TypeError, match="must be a mapping or a function, not a ") as caught:
+        make(secret)
+    assert "s3cret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("realm", ['a"b', "a\\b", "a\r\nb", "caf\xe9"])

@@ -2,7 +2,6 @@
 
 import sys
 from datetime import date
-from functools import partial
 
 import pytest
 import trio
@@ -19,6 +18,7 @@ from trio_ws import (
     serve_websocket,
     wrap_client_stream,
 )
+from trio_ws._serving import Handler
 from trio_ws.testing import MemoryServer
 
 
@@ -84,7 +84,7 @@ async def first_message(server: MemoryServer, target: str) -> str | bytes:
 async def test_websocket_goes_to_the_handler_of_its_path(target: str, message: str) -> None:
     """The path chooses the handler, and what the rule's converters take are its arguments."""
     router = make_router()
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         assert await first_message(server, target) == message
 
 
@@ -94,7 +94,7 @@ async def test_websocket_goes_to_the_handler_of_its_path(target: str, message: s
 async def test_websocket_without_a_route_is_answered_404(target: str) -> None:
     """Where there is no WebSocket, though maybe a page, the handshake is refused."""
     router = make_router()
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         with pytest.raises(ConnectionRejected, match="404"):
             await first_message(server, target)
 
@@ -112,7 +112,7 @@ async def test_websocket_without_a_route_is_answered_404(target: str) -> None:
 async def test_plain_request_is_answered(request_line: str, status: int, body: bytes) -> None:
     """Pages are answered by their function; 404, 405 and 426 need none."""
     router = make_router()
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         peer = await peer_of(server)
         await peer.send_bytes(f"{request_line}\r\nHost: localhost\r\n\r\n".encode())
         head, received = await answered(peer)
@@ -143,7 +143,7 @@ async def test_process_request_is_asked_where_there_is_a_route() -> None:
     router.websocket("/public", process_request=anybody)(tell)
     router.page("/page")(page)
 
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         with pytest.raises(ConnectionRejected, match="401"):
             await first_message(server, "/private")
         with pytest.raises(ConnectionRejected, match="404"):
@@ -163,25 +163,85 @@ async def test_process_request_is_asked_where_there_is_a_route() -> None:
 async def test_router_serves_over_tcp() -> None:
     """What the class's docstring shows works as it stands there."""
     router = make_router()
-    serve = partial(serve_websocket, process_request=router.process_request)
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(serve, router, "127.0.0.1", 0)
+        server = await nursery.start(serve_websocket, router, "127.0.0.1", 0)
         stream = await trio.open_tcp_stream("127.0.0.1", server.port)
         async with wrap_client_stream(stream, "ws://localhost/rooms/a/1") as ws:
             assert await ws.receive() == "a 1"
         nursery.cancel_scope.cancel()
 
 
-async def test_router_that_was_not_asked_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    """A server whose ``process_request`` was forgotten logs what to do, and closes with 1011."""
+async def close_code(handler: Handler, path: str) -> int | None:
+    """Return what a server that was given no ``process_request`` closes such a connection with."""
     async with (
-        serve_memory(make_router()) as server,
-        wrap_client_stream(await server.connect(), "ws://localhost/nothing") as ws,
+        serve_memory(handler) as server,
+        wrap_client_stream(await server.connect(), f"ws://localhost{path}") as ws,
     ):
         await ws.wait_closed()
-        assert ws.close_received is not None
-        assert ws.close_received.code == 1011
-    assert "needs its process_request too" in caplog.text
+        return None if ws.close_received is None else ws.close_received.code
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/private"])
+async def test_router_that_was_not_asked_says_so(
+    path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody gets by a guard because the server knows nothing of the router; the log says why."""
+    router = Router()
+
+    @router.websocket("/private", process_request=lambda _: Response(401))
+    async def private(ws: WebSocket) -> None:
+        pytest.fail("let in")
+
+    async def handler(ws: WebSocket) -> None:
+        await router(ws)
+
+    assert await close_code(handler, path) == 1011
+    assert "needs process_request=router.process_request" in caplog.text
+
+
+async def test_router_without_guards_serves_unasked() -> None:
+    """There is nobody whom it would have kept out."""
+    router = Router()
+
+    @router.websocket("/public")
+    async def public(ws: WebSocket) -> None:
+        await ws.send("come in")
+
+    async def handler(ws: WebSocket) -> None:
+        await router(ws)
+
+    assert await close_code(handler, "/public") == 1000
+
+
+async def test_router_that_is_the_handler_is_asked() -> None:
+    """Without being told, the server has its guards decide, its pages answered and its 404."""
+    router = Router(process_request=lambda _: Response(401))
+
+    @router.websocket("/private")
+    async def private(ws: WebSocket) -> None:
+        pytest.fail("let in")
+
+    async with serve_memory(router) as server:
+        for path, status in ("/private", 401), ("/nothing", 404):
+            with pytest.raises(ConnectionRejected) as rejected:
+                async with server.open_websocket(path):
+                    pytest.fail("let in")
+            assert rejected.value.response.status == status
+
+
+async def test_router_is_not_asked_where_somebody_else_is() -> None:
+    """Who names a ``process_request`` knows better, and may ask the router, or not."""
+    router = Router()
+
+    @router.websocket("/")
+    async def hello(ws: WebSocket) -> None:
+        await ws.send(str(ws.context))
+
+    async with (
+        serve_memory(router, process_request=lambda _: Accept(context="mine")) as server,
+        server.open_websocket() as ws,
+    ):
+        assert await ws.receive() == "mine"
 
 
 async def test_guard_that_decides_nothing_opens_no_page(caplog: pytest.LogCaptureFixture) -> None:
@@ -196,7 +256,7 @@ async def test_guard_that_decides_nothing_opens_no_page(caplog: pytest.LogCaptur
     def page(request: Request) -> Response:
         return Response(200, body="private")
 
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         peer = await peer_of(server)
         await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await answered(peer))[0].status == 500
@@ -214,7 +274,7 @@ async def test_page_that_returns_no_response_is_an_error(
     def page(request: Request) -> object:
         return answer
 
-    async with serve_memory(router, process_request=router.process_request) as server:
+    async with serve_memory(router) as server:
         peer = await peer_of(server)
         await peer.send_bytes(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await answered(peer))[0].status == 500

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from trio_ws._awaiting import awaited
 from trio_ws.protocol.handshake import Accept
@@ -20,6 +20,8 @@ from trio_ws.protocol.http import Request, Response
 Decide: TypeAlias = Callable[[Request], Awaitable[Accept | Response]]
 PasswordCheck: TypeAlias = Callable[[str, str], object]
 TokenCheck: TypeAlias = Callable[[str], object]
+
+_T = TypeVar("_T")
 
 
 def basic_auth(users: Mapping[str, str] | PasswordCheck, *, realm: str = "WebSocket") -> Decide:
@@ -34,9 +36,10 @@ def basic_auth(users: Mapping[str, str] | PasswordCheck, *, realm: str = "WebSoc
         realm: what a browser shows when it asks for the password.
 
     Raises:
+        TypeError: ``users`` is neither.
         ValueError: the realm cannot be sent.
     """
-    check = users if callable(users) else _password_check(users)
+    check = users if callable(users) else _password_check(_checked_mapping("users", users))
 
     async def identify(request: Request) -> object:
         user, colon, password = _decoded(_credentials(request, "basic")).partition(":")
@@ -57,9 +60,10 @@ def bearer_auth(tokens: Mapping[str, object] | TokenCheck, *, realm: str = "WebS
         realm: names what is protected.
 
     Raises:
+        TypeError: ``tokens`` is neither.
         ValueError: the realm cannot be sent.
     """
-    check = tokens if callable(tokens) else _token_check(tokens)
+    check = tokens if callable(tokens) else _token_check(_checked_mapping("tokens", tokens))
 
     async def identify(request: Request) -> object:
         token = _credentials(request, "bearer")
@@ -76,6 +80,13 @@ def _decider(identify: Callable[[Request], Awaitable[object]], challenge: str) -
         return refusal if context is None or context is False else Accept(context=context)
 
     return decide
+
+
+def _checked_mapping(name: str, value: Mapping[str, _T]) -> Mapping[str, _T]:
+    if not isinstance(value, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        # Not what it is: it may be a secret.
+        raise TypeError(f"{name} must be a mapping or a function, not a {type(value).__name__}")
+    return value
 
 
 def _password_check(users: Mapping[str, str]) -> PasswordCheck:

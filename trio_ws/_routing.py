@@ -4,6 +4,7 @@ Lives here: which function serves a path.  How paths are matched is werkzeug's b
 (extra ``routing``); what a handshake must be, that of ``protocol``.
 
 Invariant: a router keeps no state of requests; matching the same request twice gives the same.
+It serves nobody on a guarded path unless it was asked about requests.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class _Route(NamedTuple):
 class Router:
     """Serve several paths, each by its own handler.
 
-    Give the router to a server twice, as its handler and as what answers requests::
+    Give the router to a server as its handler; it then answers the requests too::
 
         router = Router()
 
@@ -46,8 +47,10 @@ class Router:
         @router.page("/health")
         def health(request: Request) -> Response: ...
 
-        serve = partial(serve_websocket, process_request=router.process_request)
-        await serve(router, "localhost", 8000)
+        await serve_websocket(router, "localhost", 8000)
+
+    Where the handler is a function of yours that calls the router, the server has to be told:
+    ``process_request=router.process_request``.
 
     Rules are those of `werkzeug.routing`: ``<name>`` is a segment of the path, ``<int:number>`` or
     ``<path:rest>`` go through a converter, and what they take becomes keyword arguments: text of
@@ -65,7 +68,7 @@ class Router:
         ImportError: werkzeug is not installed.
     """
 
-    __slots__ = ("_process_request", "_rules")
+    __slots__ = ("_asked", "_process_request", "_rules")
 
     def __init__(
         self,
@@ -79,6 +82,7 @@ class Router:
         except ImportError as exc:
             raise ImportError("Router needs werkzeug: pip install 'trio_ws[routing]'") from exc
         self._process_request = process_request
+        self._asked = False  # about any request
         self._rules: Rules[_Route] = Rules(converters)
 
     def websocket(
@@ -115,17 +119,20 @@ class Router:
     async def process_request(self, request: Request) -> Decision:
         """Answer a request, or let the handshake go on: for the server's ``process_request``.
 
+        A server whose handler is the router asks it by itself.
+
         Raises:
             TypeError: the function of a page returned no `Response`.
         """
+        self._asked = True
         found = self._rules.match(request.path, websocket=request.is_upgrade)
         if found is None:
             if not request.is_upgrade and self._rules.match(request.path, websocket=True):
                 return None  # a page asked for where there is a WebSocket: the server knows better
             return Response(404, body="there is nothing at this path")
         route, taken = found
-        asked = route.process_request or self._process_request
-        decision = None if asked is None else await awaited(asked(request))
+        guard = self._guard(route)
+        decision = None if guard is None else await awaited(guard(request))
         if route.is_websocket or not (decision is None or isinstance(decision, Accept)):
             return cast("Decision", decision)  # the server checks that it is one
         answer = await awaited(route.handler(request, **taken))
@@ -134,15 +141,22 @@ class Router:
         return answer
 
     async def __call__(self, ws: WebSocket) -> None:
-        """Serve a WebSocket by the handler of its path: the handler for the server."""
+        """Serve a WebSocket by the handler of its path: the handler for the server.
+
+        Raises:
+            RuntimeError: there is none, or nobody has asked the router who may come in.
+        """
         found = self._rules.match(ws.request.path, websocket=True)
-        if found is None:
+        if found is None or not (self._asked or self._guard(found[0]) is None):
             raise RuntimeError(
-                f"there is no route for {ws.request.path!r:.200}: a server whose handler is a"
-                " router needs its process_request too: process_request=router.process_request"
+                f"the router was not asked about the request for {ws.request.path!r:.200}: a server"
+                " whose handler calls a router needs process_request=router.process_request"
             )
         route, taken = found
         await checked_awaitable("the handler", route.handler, route.handler(ws, **taken))
+
+    def _guard(self, route: _Route) -> ProcessRequest | None:
+        return route.process_request or self._process_request
 
     def _adder(
         self, rule: str, process_request: ProcessRequest | None, *, websocket: bool

@@ -43,6 +43,7 @@ from trio_ws._options import (
 )
 from trio_ws._other_names import named_options
 from trio_ws._reading import ConnectionOptions
+from trio_ws._routing import Router
 from trio_ws._server import Server, close_all, logger
 from trio_ws._serving import Handler
 from trio_ws._transport import close_forcefully
@@ -200,6 +201,8 @@ async def serve_websocket_listeners(
         raise ValueError("there is nothing to listen on: listeners is empty")
     try:
         _check_handling(handler, ssl_context, max_connections, handler_nursery)
+        if isinstance(handler, Router) and options.get("process_request") is None:
+            options["process_request"] = handler.process_request  # or its guards would sleep
         accept_options = _Options(**options).accept_options()
     except BaseException:
         await close_all(listeners)
