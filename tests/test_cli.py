@@ -2,10 +2,12 @@
 
 import errno
 import io
+import os
 import re
 import runpy
 import signal
 import ssl
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -358,6 +360,33 @@ async def test_output_that_fails(
     async with pipes():
         assert await run_command("demo") == status
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("full", "status"), [(True, 1), (False, 0)])
+def test_version_that_cannot_be_printed(
+    full: bool, status: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in ``trio-ws --version > /dev/full``, an error, and ``| true``, none."""
+    if full:
+        writing = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, writing = os.pipe()
+        os.close(reading)
+    with os.fdopen(writing, "w", encoding="utf-8") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        assert main(["--version"]) == status
+    assert ("No space left on device" in capsys.readouterr().err) == full
+
+
+def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by ``<&- >&- 2>&-``: there is nothing to read, and nothing is missed by anybody."""
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    assert main(["connect"]) == 2
+    streams = sys.stdin, sys.stdout, sys.stderr
+    assert sys.stdin.read() == ""
+    for stream in streams:
+        os.close(stream.fileno())
 
 
 async def test_terminal_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

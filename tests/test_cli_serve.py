@@ -14,6 +14,7 @@ import trio.testing
 import trustme
 
 from tests.command_line import Outcome, Pipes, command, pipes, run_command
+from tests.proxies import reserved_port
 from trio_ws import (
     Close,
     ConnectionRejected,
@@ -268,6 +269,12 @@ async def test_origins(options: list[str], origin: str | None, allowed: bool) ->
             assert allowed
 
 
+async def test_origin_that_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said how one is written."""
+    assert await run_command("serve", "--port", 0, "--origin", "example.com") == 2
+    assert "write scheme://host" in capsys.readouterr().err
+
+
 async def test_verbose_tells_of_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     """With --verbose the server's log is switched on."""
     levels: list[int] = []
@@ -366,3 +373,30 @@ async def test_demo_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
             await websocket.discard_messages()
             assert websocket.close_received == Close(1001)
     assert outcome.status == 0
+
+
+async def test_demo_whose_address_nobody_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in ``trio-ws demo | true``: it ends, without a complaint."""
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    async with pipes() as ends:
+        await ends.end_output()
+        assert await run_command("demo", 0) == 0
+    assert capsys.readouterr().err == ""
+
+
+async def test_demo_without_its_redis(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is no URL of a Redis, and a Redis that is not there, are one line each."""
+    async with pipes():
+        monkeypatch.setenv("REDIS_URL", "localhost")
+        assert await run_command("demo", 0) == 2
+        assert capsys.readouterr().err.startswith("trio-ws: REDIS_URL: 'localhost': a URL of Redis")
+        with reserved_port() as port:
+            monkeypatch.setenv("REDIS_URL", f"redis://127.0.0.1:{port}")
+            assert await run_command("demo", 0) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"trio-ws: Redis at 127.0.0.1:{port}: ")
+    assert error.count("\n") == 1

@@ -75,12 +75,13 @@ async def status_of(peer: ScriptedPeer) -> int | None:
 # Opening, as a client
 
 
-async def test_open_gives_up_in_time() -> None:
+@pytest.mark.parametrize("seconds", [0.01, 0])
+async def test_open_gives_up_in_time(seconds: float) -> None:
     """A server that does not answer costs connect_timeout, and leaves nothing behind."""
     async with scripted_server(be_silent) as port:
-        with pytest.raises(compat.ConnectionTimeout, match=r"within 0\.01 seconds"):
+        with pytest.raises(compat.ConnectionTimeout, match=r"within .* seconds"):
             async with compat.open_websocket(
-                LOOPBACK, port, "/", use_ssl=False, connect_timeout=0.01
+                LOOPBACK, port, "/", use_ssl=False, connect_timeout=seconds
             ):
                 pass
 
@@ -151,12 +152,13 @@ async def test_headers_may_be_str_too(autojump_clock: trio.testing.MockClock) ->
 # Closing, as a client
 
 
-async def test_close_gives_up_in_time() -> None:
+@pytest.mark.parametrize("seconds", [0.01, 0])
+async def test_close_gives_up_in_time(seconds: float) -> None:
     """A server that does not close costs disconnect_timeout."""
     async with scripted_server(accept_and_be_silent) as port:
         with pytest.raises(compat.DisconnectionTimeout):
             async with compat.open_websocket(
-                LOOPBACK, port, "/", use_ssl=False, disconnect_timeout=0.01
+                LOOPBACK, port, "/", use_ssl=False, disconnect_timeout=seconds
             ):
                 pass
 

@@ -217,6 +217,14 @@ async def close_with_a_code_not_to_be_sent(library: Library) -> str:
         return await outcome(lambda: connection.aclose(1005))
 
 
+async def reason_before_the_peer_answers(library: Library) -> str:
+    """Look at the reason of an own close with 4000 that the peer does not answer."""
+    async with client_of_peer(library) as (connection, _, _):
+        with trio.move_on_after(1):
+            await connection.aclose(4000)
+        return str(connection.closed.code)
+
+
 async def close_to_a_silent_peer(library: Library) -> str:
     """Close towards a peer that does not answer."""
     async with client_of_peer(library) as (connection, _, _):
@@ -322,6 +330,9 @@ DIFFERENCES = [
         "returned",
         "ValueError",
         "1005 means that there is no code; theirs sends 1000",
+    ),
+    Difference(
+        reason_before_the_peer_answers, "1000", "4000", "it is what was said, and nothing else was"
     ),
     Difference(
         close_to_a_silent_peer, "waits for ever", "returned", "after 60 seconds: no wait is endless"

@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,6 +18,7 @@ from tests.redis_server import RedisServer, running_redis
 from tests.running import ROOT, fetch, running
 from trio_ws import (
     Close,
+    ConnectionBroken,
     ConnectionRejected,
     WebSocket,
     connect_websocket_url,
@@ -25,7 +27,9 @@ from trio_ws import (
 from trio_ws.demo import serve_chat
 from trio_ws.demo._presence import GONE_AFTER, TELL_EVERY, Presence
 from trio_ws.demo._rooms import MOST_EVENTS, Room
+from trio_ws.demo._server import Chat
 from trio_ws.pubsub import BrokerUnavailable, MemoryBroker, MessagesMissed, Subscription
+from trio_ws.testing import upgrade_request
 
 DEMO = ROOT / "trio_ws" / "demo"
 
@@ -210,6 +214,40 @@ async def test_chat_has_only_so_many_rooms(monkeypatch: pytest.MonkeyPatch) -> N
             await people_become(ada, "Ada", "Grace")
 
 
+async def test_chat_gives_the_place_of_an_empty_room_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was left first is forgotten when there is one too many; no other one is."""
+    monkeypatch.setattr("trio_ws.demo._server.MOST_ROOMS", 2)
+    broker = MemoryBroker()
+    async with trio.open_nursery() as nursery:
+        chat = Chat(broker, nursery)
+        async with chat._visit("/kitchen") as kitchen, chat._visit("/garden") as garden:
+            await trio.testing.wait_all_tasks_blocked()
+            topics = broker.statistics().topics
+        async with chat._visit("/garden") as again, chat._visit("/kitchen"):
+            assert again is garden
+        async with chat._visit("/library"):  # in place of the kitchen, which was left before
+            await trio.testing.wait_all_tasks_blocked()
+            assert broker.statistics().topics == topics
+            async with chat._visit("/garden") as again:
+                assert again is garden
+            async with chat._visit("/kitchen") as again:  # in place of the garden
+                assert again is not kitchen
+        nursery.cancel_scope.cancel()
+
+
+async def test_chat_does_not_wait_for_who_sleeps(autojump_clock: trio.testing.MockClock) -> None:
+    """A browser that does not answer the goodbye holds the end up for no longer than a moment."""
+    async with chatting() as address:
+        port = urlsplit(address).port
+        assert port is not None
+        stream = await trio.open_tcp_stream("localhost", port)
+        await stream.send_all(upgrade_request(host=f"localhost:{port}"))
+        assert bytes(await stream.receive_some()).startswith(b"HTTP/1.1 101 ")
+        began = trio.current_time()
+    assert trio.current_time() - began < 5
+    await stream.aclose()
+
+
 async def test_chat_refuses_other_pages() -> None:
     """A page of another origin may not take part."""
     async with chatting() as address:
@@ -238,6 +276,20 @@ async def test_chat_room_whose_broker_is_lost() -> None:
             assert json.loads(await ours.receive()) == {"what": "people", "people": ["Ada"]}
             assert json.loads(await ours.receive()) == {"what": "unavailable"}
         nursery.cancel_scope.cancel()
+
+
+async def test_chat_room_that_cannot_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever would come in is told why, and to come again."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise BrokerUnavailable("for the test")
+
+    monkeypatch.setattr(MemoryBroker, "subscribe", refuse)
+    async with trio.open_nursery() as nursery, pair_over() as (ours, theirs):
+        nursery.start_soon(Chat(MemoryBroker(), nursery).take_part, theirs)
+        with pytest.raises(ConnectionBroken):
+            await ours.receive()
+        assert ours.close_received == Close(1013, "the server has lost its broker")
 
 
 async def test_chat_room_that_has_missed_something(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from trio_ws.cli._failures import UNUSABLE, Failure
 from trio_ws.cli._numbers import port
 from trio_ws.cli._parsing import Subparsers, add_command
 
@@ -27,10 +28,28 @@ def add_to(commands: Subparsers) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Serve the chat until Ctrl-C or SIGTERM."""
+    """Serve the chat until Ctrl-C or SIGTERM.
+
+    Raises:
+        Failure: REDIS_URL is none, or what it takes is not installed.
+        OSError: there is no Redis, or nobody who reads where the chat is.
+    """
+    failure: Exception | None = None
+    try:
+        await _serve(arguments.port)
+    except* OSError as group:  # also in the group of the chat's nursery
+        failure = group.exceptions[0]
+    if failure is not None:
+        raise failure
+
+
+async def _serve(port: int) -> None:
     from trio_ws.demo import serve_chat  # noqa: PLC0415 - no other command needs it
 
-    await serve_chat(arguments.port, _announce)
+    try:
+        await serve_chat(port, _announce)
+    except (ValueError, ImportError) as error:
+        raise Failure(f"REDIS_URL: {error}", UNUSABLE) from error
 
 
 def _announce(address: str) -> None:

@@ -42,11 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: as argparse does it: help was asked for, or the arguments are wrong.
     """
-    parsed = parse(sys.argv[1:] if arguments is None else arguments)
+    _replace_closed_streams()
     try:
+        try:
+            parsed = parse(sys.argv[1:] if arguments is None else arguments)
+        finally:
+            sys.stdout.flush()  # help, or the version: what fails shall fail here
         return trio.run(execute, parsed)
     except KeyboardInterrupt:  # before or after signals are received
         return Interrupted(signal.SIGINT).status
+    except OSError as error:
+        return _failed_output(error)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -72,11 +78,8 @@ async def execute(parsed: argparse.Namespace) -> int:
         return failure.status
     except Interrupted as interrupted:
         return interrupted.status
-    except BrokenPipeError:  # whoever reads our output has had enough
-        _forget_stdout()
-    except OSError as error:  # of files: the disk is full, the terminal is gone
-        _complain(str(error))
-        return ABNORMAL
+    except OSError as error:
+        return _failed_output(error)
     return 0
 
 
@@ -117,6 +120,27 @@ def _with_command(arguments: list[str]) -> list[str]:
 def _complain(message: str) -> None:
     with suppress(OSError):
         print(f"trio-ws: {message}", file=sys.stderr)
+
+
+def _failed_output(error: OSError) -> int:
+    """Say what happened to our output, and return the exit status."""
+    _forget_stdout()
+    if isinstance(error, BrokenPipeError):  # whoever reads it has had enough
+        return 0
+    _complain(str(error))  # the disk is full, the terminal is gone
+    return ABNORMAL
+
+
+def _replace_closed_streams() -> None:
+    """Put the null device where a standard stream is closed, as by ``<&-``.
+
+    Otherwise the next file or socket would get its descriptor.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            # As the interpreter's own, it stays open to the end.
+            setattr(sys, name, os.fdopen(nowhere, mode, encoding="utf-8", closefd=False))
 
 
 def _forget_stdout() -> None:

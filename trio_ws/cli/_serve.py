@@ -118,7 +118,7 @@ async def _serve(place: Place, handler: Handler, options: ServerOptions, grace: 
     """Serve until a signal comes, then drain until a second one does.
 
     Raises:
-        Failure: the address cannot be listened on.
+        Failure: the address cannot be listened on, or an option is none that can be served.
         Interrupted: there was a second signal.
     """
     started = _Started()
@@ -128,6 +128,8 @@ async def _serve(place: Place, handler: Handler, options: ServerOptions, grace: 
             await place.serve(handler, options, task_status=started)
         except OSError as error:
             raise Failure(error.strerror or str(error)) from error
+        except ValueError as error:  # an origin that is none, for one
+            raise Failure(str(error), UNUSABLE) from error
 
     async def drain() -> None:
         server = await started.wait()

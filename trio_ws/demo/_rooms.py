@@ -9,7 +9,7 @@ import trio
 
 from trio_ws import WebSocket, broadcast
 from trio_ws.demo._presence import Presence
-from trio_ws.pubsub import Broker, BrokerUnavailable, MessagesMissed
+from trio_ws.pubsub import Broker, BrokerUnavailable, MessagesMissed, Subscription
 
 MOST_EVENTS = 50  # that somebody sees who comes in
 
@@ -23,22 +23,33 @@ class Room:
         self._events = deque[dict[str, str]](maxlen=MOST_EVENTS)
         self._presence = Presence(broker, f"people:{name}", self._show_people)
         self._shown: list[str] = []
+        self._scope = trio.CancelScope()
+        self.visitors = 0
+        """How many are in, or about to come in."""
 
     async def run(self, task_status: trio.TaskStatus["Room"]) -> None:
-        """Hand on what happens, for ever."""
+        """Hand on what happens, until the room is closed."""
         # Who says more than this in a moment is not read anyway, and must not end the room.
         subscribe = self._broker.subscribe(self._topic, max_queued=1000, when_full="drop_oldest")
-        async with subscribe as events, trio.open_nursery() as nursery:
-            nursery.start_soon(self._presence.listen)
-            nursery.start_soon(self._presence.repeat)
-            task_status.started(self)
-            while True:
-                try:
-                    event = json.loads(await events.receive())
-                except MessagesMissed:
-                    event = {"what": "gap"}
-                self._events.append(event)
-                self._tell(self._members, event)
+        with self._scope:
+            async with subscribe as events, trio.open_nursery() as nursery:
+                nursery.start_soon(self._presence.listen)
+                nursery.start_soon(self._presence.repeat)
+                task_status.started(self)
+                await self._hand_on(events)
+
+    async def _hand_on(self, events: Subscription) -> None:
+        while True:
+            try:
+                event = json.loads(await events.receive())
+            except MessagesMissed:
+                event = {"what": "gap"}
+            self._events.append(event)
+            self._tell(self._members, event)
+
+    def close(self) -> None:
+        """Forget what was said; nobody may be in."""
+        self._scope.cancel()
 
     async def enter(self, ws: WebSocket, name: str) -> None:
         """Let somebody in, who sees what was said before."""

@@ -8,19 +8,20 @@ a machine takes another port.
 import os
 import re
 import signal
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
 import trio
 
-from trio_ws import Limits, Request, Response, WebSocket, serve_websocket
+from trio_ws import CloseCode, Limits, Request, Response, WebSocket, serve_websocket
 from trio_ws.demo._rooms import Room
-from trio_ws.pubsub import Broker, MemoryBroker, open_redis_broker
+from trio_ws.pubsub import Broker, BrokerUnavailable, MemoryBroker, open_redis_broker
 
 PAGE = Path(__file__).with_name("index.html").read_bytes()
 MOST_ROOMS = 1000
+GRACE = 1.0  # in seconds, for browsers to say goodbye; one that sleeps never does
 
 
 def answer(request: Request) -> Response | None:
@@ -33,24 +34,31 @@ def answer(request: Request) -> Response | None:
 
 
 class Chat:
-    """The rooms of this server."""
+    """The rooms of this server: an empty one stays until its place is needed."""
 
     def __init__(self, broker: Broker, nursery: trio.Nursery) -> None:
         self._broker = broker
         self._nursery = nursery
-        self._rooms: dict[str, Room] = {}
+        self._rooms: dict[str, Room] = {}  # of the empty ones, the one left first comes first
         self._opening_room = trio.Lock()
 
     def answer(self, request: Request) -> Response | None:
         """Answer, and refuse whoever would open one room too many."""
-        full = len(self._rooms) >= MOST_ROOMS and request.path not in self._rooms
-        if full and request.is_upgrade:
-            return Response(503, body="there are too many rooms")
+        if request.is_upgrade and request.path not in self._rooms:
+            taken = sum(room.visitors > 0 for room in self._rooms.values())
+            if taken >= MOST_ROOMS:
+                return Response(503, body="there are too many rooms")
         return answer(request)
 
     async def take_part(self, ws: WebSocket) -> None:
         """Have somebody in, from the first message, which is the name, to the end."""
-        room = await self._room(ws.request.path)
+        try:
+            async with self._visit(ws.request.path) as room:
+                await self._talk(ws, room)
+        except BrokerUnavailable:  # for a room that is new; the page tries again
+            await ws.aclose(CloseCode.TRY_AGAIN_LATER, "the server has lost its broker")
+
+    async def _talk(self, ws: WebSocket, room: Room) -> None:
         name = str(await ws.receive()).strip()[:24] or "somebody"
         try:
             await room.enter(ws, name)
@@ -60,12 +68,26 @@ class Chat:
             with trio.move_on_after(1, shield=True):
                 await room.leave(ws)
 
-    async def _room(self, path: str) -> Room:
+    @asynccontextmanager
+    async def _visit(self, path: str) -> AsyncGenerator[Room, None]:
+        """Have a room that stays for the length of a block."""
         async with self._opening_room:
-            if (room := self._rooms.get(path)) is None:
-                room = await self._nursery.start(Room(self._broker, path).run)
-                self._rooms[path] = room
-            return room
+            room = self._rooms.get(path) or await self._open(path)
+            room.visitors += 1
+        try:
+            yield room
+        finally:
+            room.visitors -= 1
+            self._rooms[path] = self._rooms.pop(path)
+
+    async def _open(self, path: str) -> Room:
+        too_many = len(self._rooms) + 1 - MOST_ROOMS
+        empty = [path for path, room in self._rooms.items() if room.visitors == 0]
+        for longest_empty in empty[: max(too_many, 0)]:
+            self._rooms.pop(longest_empty).close()
+        room: Room = await self._nursery.start(Room(self._broker, path).run)
+        self._rooms[path] = room
+        return room
 
 
 async def serve_chat(port: int, announce: Callable[[str], object] = print) -> None:
@@ -90,5 +112,5 @@ async def serve_chat(port: int, announce: Callable[[str], object] = print) -> No
                 server = await nursery.start(serve, chat.take_part, "localhost", 0)
             announce(f"http://localhost:{server.port}/")
             await anext(signals)
-            await server.aclose()
+            await server.aclose(grace=GRACE)
             nursery.cancel_scope.cancel()

@@ -20,6 +20,8 @@ MESSAGE_QUEUE_SIZE: Final = 1
 MAX_MESSAGE_SIZE: Final = 2**20
 RECEIVE_BYTES: Final = 4 * 2**10
 
+_HARDLY_ANY: Final = 1e-9  # `Timeouts` are above 0
+
 # trio-websocket has none, and its peers may be of its kind: they answer no pings while their queue
 # is full, and would be taken for dead.
 NO_KEEPALIVE: Final = Keepalive(interval=math.inf)
@@ -40,5 +42,7 @@ def limits(message_queue_size: int, max_message_size: int) -> Limits:
 
 
 def timeouts(connect: float = CONN_TIMEOUT, disconnect: float = CONN_TIMEOUT) -> Timeouts:
-    """Return the timeouts that these parameters stand for, in seconds."""
-    return Timeouts(open=connect, close=disconnect, stall=CONN_TIMEOUT)
+    """Return the timeouts that these parameters stand for, in seconds; 0 is allowed."""
+    return Timeouts(
+        open=connect or _HARDLY_ANY, close=disconnect or _HARDLY_ANY, stall=CONN_TIMEOUT
+    )
