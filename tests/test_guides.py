@@ -151,6 +151,40 @@ async def test_first_message_says_who_it_is() -> None:
             assert broken.value.received == Close(4401, "who are you?")
 
 
+# Paths
+
+
+def list_of_rooms(address: str, headers: dict[str, str]) -> str:
+    """Ask for the rooms as a program that has a token would."""
+    with plain_http(address) as connection:
+        connection.request("GET", "/rooms", headers=headers)
+        return connection.getresponse().read().decode()
+
+
+async def test_routes_lead_to_rooms_and_pages() -> None:
+    """Rooms are apart and want a token, as their list does; the page is there for everybody."""
+    ada, grace = ({"Authorization": f"Bearer {token}"} for token in ("f3b1c0", "77ab2e"))
+    async with running("routes.py", 0) as server:
+        address = await server.address()
+        url = address.replace("http", "ws", 1)
+        assert await fetch(address, "GET", "/") == (200, "text/html", "<h1>Two rooms</h1>")
+        assert (await fetch(address, "GET", "/rooms"))[0] == 401
+        kitchen = partial(open_websocket_url, f"{url}rooms/kitchen")
+        async with kitchen(headers=ada) as one, kitchen(headers=grace) as other:
+            async with open_websocket_url(f"{url}rooms/garden", headers=ada) as apart:
+                await apart.send("nobody here?")
+                assert await apart.receive() == "Ada: nobody here?"
+            await other.send("hello")
+            assert await one.receive() == await other.receive() == "Grace: hello"
+            rooms = await trio.to_thread.run_sync(list_of_rooms, address, ada)
+            assert rooms == "kitchen: 2\ngarden: 0"
+        for target, headers, status in (("rooms/kitchen", {}, 401), ("rooms/cellar", ada, 404)):
+            with pytest.raises(ConnectionRejected) as rejected:
+                async with open_websocket_url(url + target, headers=headers):
+                    pytest.fail("it was let in")
+            assert rejected.value.response.status == status
+
+
 # Slow clients
 
 

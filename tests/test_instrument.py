@@ -18,6 +18,7 @@ from tests.connections import (
     NO_KEEPALIVE,
     Network,
     hang_up,
+    next_frame,
     pair_over,
     real_networks,
     run_until_idle,
@@ -64,7 +65,14 @@ from trio_ws._instrument import Instruments
 from trio_ws._opening import Opening, OpeningOptions
 from trio_ws._url import parse_url
 from trio_ws.protocol.state import Role
-from trio_ws.testing import MemoryListener, ScriptedPeer, bounded_stream_pair, upgrade_request
+from trio_ws.testing import (
+    MemoryListener,
+    Opcode,
+    ScriptedPeer,
+    bounded_stream_pair,
+    build_frame,
+    upgrade_request,
+)
 from trio_ws.testing._pair import memory_websocket_pair
 
 # Who is told
@@ -105,7 +113,8 @@ async def test_without_instruments_a_connection_is_a_plain_one() -> None:
         (Instrument(), r"write instruments=\[instrument\]$"),
         ([Instrument], "must be an object of Instrument, not <class"),
         ([print], "must be an object of Instrument, not <built-in"),
-        (3, "not iterable"),
+        (3, "instruments must be a sequence of them, not 3"),
+        (None, "must be a sequence"),
     ],
 )
 async def test_what_is_no_instrument_is_refused(instruments: object, words: str) -> None:
@@ -394,6 +403,27 @@ async def test_pings_are_told_when_they_are_answered(
         with trio.move_on_after(12):
             await server.discard_messages()
         assert len(recorder.facts("ping_answered")) == 3
+
+
+async def test_answer_between_messages_is_told_between_them() -> None:
+    """Though one read brings all three."""
+
+    async def answer(peer: ScriptedPeer) -> None:
+        await peer.server_handshake()
+        ping = await next_frame(peer)
+        frames = [(Opcode.TEXT, b"a"), (Opcode.PONG, ping.payload), (Opcode.TEXT, b"b")]
+        await peer.send_bytes(b"".join(build_frame(*frame) for frame in frames))
+        await peer.close_frame()
+
+    recorder = Recorder()
+    async with (
+        scripted_server(answer) as stream,
+        wrap_client_stream(stream, "ws://localhost/", instruments=[recorder]) as ws,
+    ):
+        await ws.ping()
+        assert [message async for message in ws] == ["a", "b"]
+    between = ["message_received", "ping_answered", "message_received"]
+    assert recorder.names == ["accepted", "opened", *between, "closed"]
 
 
 async def test_ping_that_is_not_answered_is_not_told(
@@ -940,6 +970,14 @@ async def test_instrument_that_fails_harms_nobody(
     assert record.levelno == logging.ERROR
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+def test_interrupt_does_not_strike_in_an_instrument() -> None:
+    """It would count as a failure of the instrument, and be lost."""
+    protected: list[bool] = []
+    instruments = Instruments([Instrument()])
+    instruments.tell(lambda _: protected.append(trio.lowlevel.currently_ki_protected()))
+    assert protected == [True]
 
 
 async def test_instrument_that_has_failed_stays_out_when_the_client_comes_back() -> None:

@@ -25,7 +25,9 @@ from trio_ws import (
     Limits,
     MessageReceiver,
     MessageSender,
+    WebSocket,
 )
+from trio_ws._transport import Transport
 from trio_ws.protocol.state import Role
 from trio_ws.testing import Frame, Opcode, ScriptedPeer, bounded_stream_pair, join_messages
 
@@ -224,6 +226,40 @@ async def send_fragments(peer: ScriptedPeer, *parts: bytes, text: bool = True) -
         await peer.send_frame(
             Opcode.CONTINUATION if index else first, part, fin=index == len(parts) - 1
         )
+
+
+async def test_interrupt_strikes_in_the_blocks_of_streams_alone(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Ctrl-C around them would keep the turn of the senders for ever, or lose a piece."""
+    protected: dict[str, bool] = {}
+
+    def watch(kind: type[object], name: str) -> None:
+        method = getattr(kind, name)
+
+        def watched(*args: object, **options: object) -> object:
+            protected[name] = trio.lowlevel.currently_ki_protected()
+            return method(*args, **options)
+
+        monkeypatch.setattr(kind, name, watched)
+
+    for name in ("wait_room", "release"):
+        watch(Transport, name)
+    for name in ("_send_fragment", "_receive_item", "_begin_stream", "_skip_streamed"):
+        watch(WebSocket, name)
+    async with scripted() as (websocket, peer):
+        async with websocket.send_stream(text=True) as sender:
+            protected["send block"] = trio.lowlevel.currently_ki_protected()
+            await sender.send("a")
+        await send_fragments(peer, b"a", b"b", b"c")
+        async with websocket.receive_stream() as receiver:
+            protected["receive block"] = trio.lowlevel.currently_ki_protected()
+            for _ in range(2):
+                await receiver.receive()
+        await peer.close_frame()
+    blocks = {name for name, is_so in protected.items() if not is_so}
+    assert blocks == {"send block", "receive block"}
+    assert len(protected) == 8
 
 
 @both_roles

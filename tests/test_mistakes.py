@@ -733,6 +733,21 @@ async def test_receiving_beside_a_stream_is_explained() -> None:
 # Blocks
 
 
+async def test_block_is_entered_once() -> None:
+    """Whoever does it twice, or uses it for what it gave, is told."""
+    async with open_pair() as ws:
+        block: Any = ws.send_stream(text=True)
+        async with block:
+            with pytest.raises(
+                AttributeError, match=r"'send' is not of send_stream\(\) but of what"
+            ):
+                await block.send("hello")
+        with pytest.raises(
+            RuntimeError, match=r"one send_stream\(\) is entered once: call it again"
+        ):
+            await entered(block)
+
+
 async def test_block_that_is_iterated_over_says_that_it_is_a_block() -> None:
     """By ``for`` and by ``async for``."""
     block: Any = trio_ws.open_websocket_url("ws://localhost/")
@@ -857,6 +872,9 @@ def generator(ws: object) -> Iterator[str]:
 BAD_HANDLERS: list[tuple[object, str]] = [
     (with_database, r"with_database\(database, ws\) cannot be called so: missing"),
     (functools.partial(with_database, 1, 2), "with_database.* too many positional"),
+    (functools.partial(cast("Any", five), 1, 2), r"five\(\) can never be called"),
+    (functools.partial(cast("Any", five), request=1), r"five\(\) can never be called"),
+    (types.MethodType(lambda: None, 1), r"can never be called: invalid method"),
     (Handlers.method, r"method\(self, ws\) cannot be called so"),
     (generator, r"generator\(\) has a yield"),
     (functools.partial(generator), r"generator\(\) has a yield"),

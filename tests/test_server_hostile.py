@@ -247,6 +247,7 @@ async def test_churn_leaves_nothing(secure: bool, caplog: pytest.LogCaptureFixtu
                     nursery.start_soon(way, await connect(server, tls))
         await server.aclose()
         assert not server._serving
+        await trio.testing.wait_all_tasks_blocked()
         # The task that accepted, and the one that it lived in.
         assert trio.lowlevel.current_statistics().tasks_living <= before
     assert [each for each in caplog.records if each.levelno > logging.INFO] == []

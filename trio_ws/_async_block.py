@@ -2,7 +2,7 @@
 
 As `contextlib.asynccontextmanager`, whose objects say of themselves that they are an
 ``_AsyncGeneratorContextManager``, and no more, when they are awaited, entered by a plain ``with``,
-iterated over, or taken for what ``async with`` gives.
+entered twice, iterated over, or taken for what ``async with`` gives.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ _T = TypeVar("_T")
 class AsyncBlock(AbstractAsyncContextManager[_T]):
     """What is to be entered by ``async with``, and only that."""
 
-    __slots__ = ("_hint", "_manager", "_name")
+    __slots__ = ("_entered", "_hint", "_manager", "_name")
 
     def __init__(self, manager: AbstractAsyncContextManager[_T], name: str, target: str) -> None:
         self._manager = manager
+        self._entered = False
         self._name = name
         self._hint = f"write `async with {name}(...) as {target}:`"
 
@@ -34,6 +35,9 @@ class AsyncBlock(AbstractAsyncContextManager[_T]):
     def __aenter__(  # pyright: ignore[reportIncompatibleMethodOverride] - an async def there
         self,
     ) -> Coroutine[Any, Any, _T]:
+        if self._entered:
+            raise RuntimeError(f"one {self._name}() is entered once: call it again for another")
+        self._entered = True
         return self._manager.__aenter__()
 
     def __aexit__(  # pyright: ignore[reportIncompatibleMethodOverride] - an async def there
@@ -63,9 +67,10 @@ class AsyncBlock(AbstractAsyncContextManager[_T]):
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("_"):  # asked for by machinery, maybe before there is a hint
                 raise AttributeError(name)
-            raise AttributeError(
-                f"{self._name}() was not entered, so there is no {name!r} yet: {self._hint}"
-            )
+            problem = f"{self._name}() was not entered, so there is no {name!r} yet"
+            if self._entered:
+                problem = f"{name!r} is not of {self._name}() but of what that gave its block"
+            raise AttributeError(f"{problem}: {self._hint}")
 
 
 def async_block(

@@ -53,7 +53,10 @@ def check_callable(expected: str, value: object, *arguments: str) -> None:
         )
     if not callable(value):
         raise TypeError(f"{expected}, not {value!r:.100}")
-    signature = _sure_signature(value)
+    try:
+        signature = _sure_signature(value)
+    except ValueError as exc:  # a method without self, or a partial of what the function lacks
+        raise TypeError(f"{expected}; {name_of(value)}() can never be called: {exc}") from None
     if signature is not None:
         try:
             signature.bind(*arguments)
@@ -97,7 +100,11 @@ def _function_below(value: object) -> object:
 
 
 def _sure_signature(value: object) -> inspect.Signature | None:
-    """Return what a callable takes, if its own code tells; ``None`` where it might be otherwise."""
+    """Return what a callable takes, if its own code tells; ``None`` where it might be otherwise.
+
+    Raises:
+        ValueError: there are no arguments that it takes.
+    """
     function = _function_below(value)
     claimed = hasattr(value, "__signature__") or hasattr(function, "__signature__")
     if claimed or not isinstance(function, FunctionType):

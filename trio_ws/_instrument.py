@@ -7,11 +7,12 @@ open connection ``_instrumented`` knows.  Invariant: telling never raises.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+import trio
 
+if TYPE_CHECKING:
     from trio_ws._connection import WebSocket
     from trio_ws._exceptions import ConnectionClosed
     from trio_ws.protocol.http import Request, Response
@@ -73,6 +74,9 @@ class Instrument:
     def message_received(self, websocket: WebSocket, size: int, *, text: bool) -> None:
         """A message has arrived in full, whether or not the application ever takes it.
 
+        Of one whose `WebSocket.receive_stream` block was left before its end had come, nothing is
+        told.
+
         Args:
             websocket: where.
             size: of the message, in bytes, after decompression; of text, its UTF-8.
@@ -121,6 +125,7 @@ class Instruments:
     def __bool__(self) -> bool:
         return bool(self._instruments)
 
+    @trio.lowlevel.enable_ki_protection  # or else a Ctrl-C would count as a failure, and be lost
     def tell(self, event: Callable[[Instrument], object]) -> None:
         """Call this function, which calls one method, with each of them."""
         for instrument in self._instruments:
@@ -145,6 +150,8 @@ def _checked(instruments: Sequence[Instrument]) -> tuple[Instrument, ...]:
     """
     if isinstance(instruments, Instrument):
         raise TypeError("instruments must be a sequence: write instruments=[instrument]")
+    if not isinstance(instruments, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"instruments must be a sequence of them, not {instruments!r:.100}")
     checked = tuple(instruments)
     for each in checked:
         if not isinstance(each, Instrument):  # pyright: ignore[reportUnnecessaryIsInstance]

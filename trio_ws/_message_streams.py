@@ -30,6 +30,7 @@ class MessageSender:
         self._begun = False
         self._open = True
 
+    @trio.lowlevel.enable_ki_protection
     async def send(self, part: str | Buffer) -> None:
         """Send the next part of the message as one fragment (RFC 6455 section 5.4).
 
@@ -66,6 +67,7 @@ class MessageReceiver(trio.abc.ReceiveChannel[str | bytes]):
         if not first.final:
             websocket._streamed_by = self
 
+    @trio.lowlevel.enable_ki_protection
     async def receive(self) -> str | bytes:
         """Return the next piece, as large as it happened to arrive.
 
@@ -94,6 +96,7 @@ class MessageReceiver(trio.abc.ReceiveChannel[str | bytes]):
             websocket._streamed_by = None
         return item.data
 
+    @trio.lowlevel.enable_ki_protection
     async def aclose(self) -> None:
         """Skip the rest of the message, without waiting for it; also when cancelled."""
         self._close()

@@ -262,6 +262,8 @@ class Reading(Inbox):
             elif isinstance(event, Pong) and self._pings is not None:
                 latency = self._pings.answer(event.payload, self._last_activity)
                 if latency is not None:
+                    self._put_all(items)  # instruments are told in the order in which it all came
+                    items = []
                     self._note_latency(latency)
         self._put_all(items)
         if self._closed_locally:

@@ -197,6 +197,7 @@ class Receiving(Ending):
     # In pieces
 
     @async_block("stream")
+    @trio.lowlevel.enable_ki_protection  # the block has its own frame
     async def receive_stream(
         self, *, max_size: int | None = None
     ) -> AsyncGenerator[MessageReceiver, None]:

@@ -154,6 +154,7 @@ class Sending(Receiving):
         self._commit(payload, text=is_text)
 
     @async_block("stream")
+    @trio.lowlevel.enable_ki_protection  # the block has its own frame
     async def send_stream(self, *, text: bool) -> AsyncGenerator[MessageSender, None]:
         """Send one message in fragments: ``await stream.send(part)`` inside the block.
 

@@ -23,7 +23,8 @@ class WebSocketStatistics:
     messages_sent: int
     """Messages committed."""
     messages_received: int
-    """Messages that arrived in full, whether or not the application has taken them."""
+    """Messages that arrived in full, whether or not the application has taken them; without those
+    whose `WebSocket.receive_stream` block was left before their end had come."""
     bytes_sent: int
     """Bytes committed: all frames, as they are on the wire but for TLS."""
     bytes_received: int

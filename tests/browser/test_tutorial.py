@@ -16,8 +16,9 @@ async def say(window: Window, page: Page, text: str) -> None:
 
 
 async def shows(window: Window, page: Page, *lines: str) -> None:
-    """Wait until the page shows these lines and no others."""
-    await window.do(expect(page.get_by_role("listitem")).to_have_text([*lines]))
+    """Wait until the page's log shows these lines and no others."""
+    log = page.get_by_role("log", name="Messages")
+    await window.do(expect(log.get_by_role("listitem")).to_have_text([*lines]))
 
 
 async def test_chat_of_the_tutorial(window: Window) -> None:
