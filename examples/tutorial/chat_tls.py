@@ -1,4 +1,4 @@
-"""Tutorial: the chat over TLS, with a certificate and its key from files in PEM format.
+"""Tutorial: the chat over TLS, with a certificate and its key from files.
 
     python chat_tls.py CERTIFICATE KEY [PORT]
 
