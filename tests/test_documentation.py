@@ -108,6 +108,18 @@ def test_included_files_are_run(page: str) -> None:
     assert [str(path) for path in included if not is_inside(path, INCLUDED_FROM)] == []
 
 
+def test_every_example_is_included_in_a_page() -> None:
+    """What is worth being an example is worth being read where it is explained."""
+    included = {
+        ((ROOT / page).parent / block.argument).resolve()
+        for page in PAGES
+        for block in blocks(read(page))
+        if block.name == "literalinclude"
+    }
+    examples = {path.resolve() for path in (ROOT / "examples").rglob("*.py")}
+    assert sorted(str(path) for path in examples - included) == []
+
+
 @every_page
 def test_files_are_there(page: str) -> None:
     """Each file that is linked, included or named exists."""
