@@ -386,7 +386,9 @@ def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     streams = sys.stdin, sys.stdout, sys.stderr
     assert sys.stdin.read() == ""
     for stream in streams:
-        os.close(stream.fileno())
+        descriptor = stream.fileno()
+        stream.close()  # which writes what is left
+        os.close(descriptor)
 
 
 async def test_terminal_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
