@@ -1,7 +1,7 @@
 """Instruments and messages: whichever way a message leaves or enters, it is told of once."""
 
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -289,43 +289,9 @@ async def test_message_begun_in_fragments_is_not_told_before_its_end(
     assert recorder.facts("message_sent") == [(8, True)]
 
 
-async def test_message_left_early_is_told_if_it_had_come_to_its_end(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """As a message of which nobody takes the rest; the next one's size has nothing of it."""
-    recorder = Recorder()
-    ours, theirs = bounded_stream_pair()
-    peer = ScriptedPeer(theirs, "server")
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(peer.server_handshake)
-        async with wrap_client_stream(
-            ours, "ws://localhost/", instruments=[recorder], keepalive=NO_KEEPALIVE
-        ) as ws:
-            for rest_has_come in (True, False):
-                await peer.send_frame(Opcode.TEXT, b"be", fin=False)
-                if rest_has_come:
-                    await peer.send_frame(Opcode.CONTINUATION, b"gun")
-                    await run_until_idle()
-                async with ws.receive_stream() as stream:
-                    assert await stream.receive() == "be"
-                if not rest_has_come:
-                    await peer.send_frame(Opcode.CONTINUATION, b"gun")
-                await peer.send_frame(Opcode.TEXT, b"next", fin=False)
-                await peer.send_frame(Opcode.CONTINUATION)
-                async with ws.receive_stream() as stream:
-                    assert [piece async for piece in stream if piece] == ["next"]
-            await trio.aclose_forcefully(ws)
-        await peer.aclose()
-    assert recorder.facts("message_received") == [(5, True), (4, True), (4, True)]
-    assert recorder.only("closed").websocket is ws
-    assert ws.statistics().messages_received == 3
-
-
-async def test_messages_that_nobody_takes_are_told(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """Those in the queue, and those that still come when we have sent our Close."""
-    recorder = Recorder()
+@asynccontextmanager
+async def client_of_a_script(recorder: Recorder) -> AsyncGenerator[tuple[WebSocket, ScriptedPeer]]:
+    """Open a client's end that tells this recorder, over which a server sends what a test says."""
     ours, theirs = bounded_stream_pair()
     peer = ScriptedPeer(theirs, "server")
     async with trio.open_nursery() as nursery:
@@ -337,15 +303,52 @@ async def test_messages_that_nobody_takes_are_told(
             keepalive=NO_KEEPALIVE,
             timeouts=Timeouts(close=5),
         ) as ws:
-            await peer.send_frame(Opcode.TEXT, b"queued")
-            await trio.sleep(1)
-            assert recorder.facts("message_received") == [(6, True)]
-            nursery.start_soon(ws.aclose)
-            await run_until_idle()
-            await peer.send_frame(Opcode.BINARY, b"late")
-            await run_until_idle()
-            assert ws.statistics().queued_messages == 0
+            yield ws, peer
         await peer.aclose()
+
+
+async def test_message_left_early_is_told_if_it_had_come_to_its_end(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """As a message of which nobody takes the rest; the next one's size has nothing of it."""
+    recorder = Recorder()
+    async with client_of_a_script(recorder) as (ws, peer):
+        for rest_has_come in (True, False):
+            await peer.send_frame(Opcode.TEXT, b"be", fin=False)
+            if rest_has_come:
+                await peer.send_frame(Opcode.CONTINUATION, b"gun")
+                await run_until_idle()
+            async with ws.receive_stream() as stream:
+                assert await stream.receive() == "be"
+            if not rest_has_come:
+                await peer.send_frame(Opcode.CONTINUATION, b"gun")
+            await peer.send_frame(Opcode.TEXT, b"next", fin=False)
+            await peer.send_frame(Opcode.CONTINUATION)
+            async with ws.receive_stream() as stream:
+                assert [piece async for piece in stream if piece] == ["next"]
+        await trio.aclose_forcefully(ws)
+    assert recorder.facts("message_received") == [(5, True), (4, True), (4, True)]
+    assert recorder.only("closed").websocket is ws
+    assert ws.statistics().messages_received == 3
+
+
+async def test_messages_that_nobody_takes_are_told(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Those in the queue, and those that still come when we have sent our Close."""
+    recorder = Recorder()
+    async with (
+        client_of_a_script(recorder) as (ws, peer),
+        trio.open_nursery() as nursery,
+    ):
+        await peer.send_frame(Opcode.TEXT, b"queued")
+        await trio.sleep(1)
+        assert recorder.facts("message_received") == [(6, True)]
+        nursery.start_soon(ws.aclose)
+        await run_until_idle()
+        await peer.send_frame(Opcode.BINARY, b"late")
+        await run_until_idle()
+        assert ws.statistics().queued_messages == 0
     assert recorder.facts("message_received") == [(6, True), (4, False)]
     assert ws.statistics().messages_received == 2
     assert recorder.names[-1] == "closed"

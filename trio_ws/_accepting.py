@@ -27,6 +27,7 @@ from trio_ws._transport import (
     HANDSHAKE_READ_SIZE,
     make_transport,
     socket_addresses,
+    start_tls,
     tls_info,
 )
 from trio_ws.protocol.connection import Protocol
@@ -230,20 +231,29 @@ def tell_rejected(options: AcceptOptions, acceptance: Acceptance | None, error: 
     options.connection.instruments.tell(lambda each: each.rejected(request, error))
 
 
-async def finish_tls(stream: trio.abc.Stream) -> None:
-    """Make the TLS handshake of a stream that is somebody's own `trio.SSLStream`.
+async def secured(
+    stream: trio.abc.Stream, ssl_context: ssl.SSLContext | None = None
+) -> trio.abc.Stream:
+    """Make the TLS handshake of an accepted stream, if it is to have TLS, and return what has it.
+
+    Args:
+        stream: accepted; it may be somebody's own `trio.SSLStream`.
+        ssl_context: for TLS of ours over it.
 
     Raises:
         HandshakeError: it failed.
     """
     try:
+        if ssl_context is not None:
+            return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
         if isinstance(stream, trio.SSLStream):
             await cast("trio.SSLStream[trio.abc.Stream]", stream).do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-        raise tls_failed(exc) from exc
+        raise _tls_failed(exc) from exc
+    return stream
 
 
-def tls_failed(error: Exception) -> HandshakeError:
+def _tls_failed(error: Exception) -> HandshakeError:
     """Return what to raise when a client and we did not come to TLS."""
     cause = error.__cause__
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None

@@ -16,7 +16,7 @@ from trio_ws._accepting import (
     Acceptance,
     AcceptOptions,
     ProcessRequest,
-    finish_tls,
+    secured,
     tell_rejected,
 )
 from trio_ws._arguments import (
@@ -94,7 +94,7 @@ class ServerOptions(TypedDict, total=False):
 
 @named_options(besides=("handler_nursery", "isolate_handlers", "max_connections", "ssl_context"))
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Options:
+class ServingOptions:
     """`ServerOptions` with their defaults."""
 
     subprotocols: Sequence[str] = ()
@@ -203,7 +203,7 @@ async def serve_websocket_listeners(
         _check_handling(handler, ssl_context, max_connections, handler_nursery)
         if isinstance(handler, Router) and options.get("process_request") is None:
             options["process_request"] = handler.process_request  # or its guards would sleep
-        accept_options = _Options(**options).accept_options()
+        accept_options = ServingOptions(**options).accept_options()
     except BaseException:
         await close_all(listeners)
         raise
@@ -300,7 +300,7 @@ def server_opening(
     @trio.lowlevel.enable_ki_protection
     async def opened(spawn: Spawn) -> WebSocket:
         try:
-            return await _accept(stream, _Options(**options).accept_options(), spawn)
+            return await _accept(stream, ServingOptions(**options).accept_options(), spawn)
         except BaseException:
             await close_forcefully(stream)
             raise
@@ -313,8 +313,7 @@ async def _accept(stream: trio.abc.Stream, options: AcceptOptions, spawn: Spawn)
     acceptance: Acceptance | None = None
     with trio.move_on_after(timeout) as scope:
         try:
-            await finish_tls(stream)
-            acceptance = Acceptance(stream, options)
+            acceptance = Acceptance(await secured(stream), options)
             return await acceptance.accept(spawn, Caretaker(spawn), lambda: None)
         except Exception as exc:
             tell_rejected(options, acceptance, exc)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 import math
-import ssl
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import trio
 
-from trio_ws._accepting import Acceptance, finish_tls, tell_rejected, tls_failed
+from trio_ws._accepting import Acceptance, secured, tell_rejected
 from trio_ws._block import leave_because
 from trio_ws._callables import checked_awaitable
 from trio_ws._exceptions import HandshakeError
 from trio_ws._groups import is_failure, part, without_own_closing
-from trio_ws._transport import close_forcefully, start_tls
+from trio_ws._transport import close_forcefully
 from trio_ws.protocol.http import Response
 
 if TYPE_CHECKING:
@@ -115,20 +114,9 @@ class Serving:
 
     async def _accept(self, stream: trio.abc.Stream) -> WebSocket:
         server = self._server
-        if server._ssl_context is not None:
-            stream = await self._start_tls(stream, server._ssl_context)
-        else:
-            await finish_tls(stream)
+        stream = await secured(stream, server._ssl_context)
         self._acceptance = Acceptance(stream, server._options)
         return await self._acceptance.accept(server._spawn, server._caretaker, self._busy)
-
-    async def _start_tls(
-        self, stream: trio.abc.Stream, ssl_context: ssl.SSLContext
-    ) -> trio.abc.Stream:
-        try:
-            return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-            raise tls_failed(exc) from exc
 
     def _busy(self) -> Response | None:
         if not self._server._has_room:

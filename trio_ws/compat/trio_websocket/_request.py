@@ -14,11 +14,11 @@ from http import HTTPStatus
 import trio
 
 from trio_ws import _exceptions as native
-from trio_ws._accepting import Acceptance, AcceptOptions, finish_tls, tls_failed
+from trio_ws._accepting import Acceptance, AcceptOptions, secured
 from trio_ws._caretaker import Caretaker
 from trio_ws._connection import WebSocket
 from trio_ws._groups import part
-from trio_ws._transport import Spawn, close_forcefully, start_tls
+from trio_ws._transport import Spawn, close_forcefully
 from trio_ws.compat.trio_websocket._connection import WebSocketConnection
 from trio_ws.compat.trio_websocket._endpoint import Endpoint, endpoint_of
 from trio_ws.compat.trio_websocket._errors import DisconnectionTimeout
@@ -80,22 +80,12 @@ async def _read_in_time(
     timeout = options.connection.timeouts.open
     proposal: Proposal | None = None
     with trio.move_on_after(timeout):
-        proposal = Proposal(await _secured(stream, ssl_context), options)
+        proposal = Proposal(await secured(stream, ssl_context), options)
         await proposal.read()
         return proposal
     if proposal is not None:
         await proposal.refuse_late(None)
     raise native.HandshakeTimeout("tls" if proposal is None else "handshake", timeout)
-
-
-async def _secured(stream: trio.abc.Stream, ssl_context: ssl.SSLContext | None) -> trio.abc.Stream:
-    if ssl_context is None:
-        await finish_tls(stream)
-        return stream
-    try:
-        return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
-    except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
-        raise tls_failed(exc) from exc
 
 
 class WebSocketRequest:

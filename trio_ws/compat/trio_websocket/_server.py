@@ -11,7 +11,7 @@ import trio
 
 from trio_ws._accepting import AcceptOptions
 from trio_ws._exceptions import HandshakeError
-from trio_ws._serve import _Options
+from trio_ws._serve import ServingOptions
 from trio_ws._server import close_all
 from trio_ws.compat.trio_websocket._endpoint import Endpoint, listening_at
 from trio_ws.compat.trio_websocket._errors import handshake_errors_translated
@@ -219,7 +219,7 @@ async def wrap_server_stream(
 def _accept_options(
     message_queue_size: int, max_message_size: int, connect: float, disconnect: float
 ) -> AcceptOptions:
-    return _Options(
+    return ServingOptions(
         # trio-websocket looks at no Origin, and there is no parameter to allow any.
         origins=ANY_ORIGIN,
         limits=limits(message_queue_size, max_message_size),
