@@ -246,8 +246,9 @@ async def secured(
     try:
         if ssl_context is not None:
             return await start_tls(stream, ssl_context, server_side=True, server_hostname=None)
-        if isinstance(stream, trio.SSLStream):
-            await cast("trio.SSLStream[trio.abc.Stream]", stream).do_handshake()
+        ready: object = stream  # or else its type would be unknown in part below
+        if isinstance(ready, trio.SSLStream):
+            await cast("trio.SSLStream[trio.abc.Stream]", ready).do_handshake()
     except (trio.BrokenResourceError, trio.ClosedResourceError) as exc:
         raise _tls_failed(exc) from exc
     return stream
