@@ -127,6 +127,7 @@ class Connection(RuleBasedStateMachine):
 
     def _take_piece(self, end: End, message: Sent, piece: Piece) -> None:
         before: Any = end.partial if end.partial is not None else message.content[:0]
+        assert isinstance(message.content, type(piece.data))
         partial: str | bytes = before + piece.data
         end.partial = partial
         assert partial == message.content[: len(partial)]
